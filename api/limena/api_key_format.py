@@ -6,10 +6,11 @@ For secret scanners, this expression finds every key (then check the CRC-32 to d
 
     \\blmn_[0-9A-Za-z]{49}\\b
 
-The checksum is no proof of anything: it catches typing errors and truncated copies, and spares the database guesses that
-were not even made with care. The proof is the SHA-256 of the whole text, which the database compares.
+The checksum is no proof of anything: it catches typing errors and truncated copies, and spares the database the guesses
+of scanners. The proof is the SHA-256 of the whole text, which the database compares.
 
-Refuses: to keep, log or show a key. `NewApiKey` hides the key in its `repr`; only its hash, prefix and last four may be stored.
+Refuses: to keep, log or show a key. `NewApiKey` hides the key in its `repr`; only its hash, prefix and last four may be
+stored.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ _KEY: Final = re.compile(rf"{PREFIX}([0-9A-Za-z]{{{_RANDOM_LENGTH}}})([0-9A-Za-z
 
 @dataclass(frozen=True, slots=True)
 class NewApiKey:
-    """A key that was just made. `key` is shown to its owner once and stored nowhere; the other three fields are stored."""
+    """A key that was just made. `key` is shown to its owner once and stored nowhere; the other three are stored."""
 
     key: str = field(repr=False)
     prefix: str
@@ -52,7 +53,7 @@ def generate() -> NewApiKey:
 
 
 def describe(key: str) -> NewApiKey:
-    """What is stored about a well-formed key. Raises `ValueError`, without the key in its text, when it is malformed."""
+    """What is stored about a well-formed key. Raises `ValueError`, which never repeats the key, for a malformed one."""
     key_hash = parse(key)
     if key_hash is None:
         raise ValueError("not an API key")
@@ -60,8 +61,9 @@ def describe(key: str) -> NewApiKey:
 
 
 def parse(text: str) -> bytes | None:
-    """The SHA-256 (32 bytes) of a well-formed key; None when the form or the checksum is wrong. Says nothing about whether
-    the key exists, is revoked or has expired: only the database knows that."""
+    """The SHA-256 (32 bytes) of a well-formed key; None when the form or the checksum is wrong.
+
+    It says nothing about whether the key exists, is revoked or has expired: only the database knows that."""
     match = _KEY.fullmatch(text)
     if match is None or _checksum(match[1]) != match[2]:
         return None

@@ -7,7 +7,6 @@ import re
 from collections import Counter
 
 import pytest
-
 from limena import api_key_format
 from limena.api_key_format import ALPHABET, describe, generate, parse
 
