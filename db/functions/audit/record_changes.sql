@@ -1,0 +1,128 @@
+-- The trigger function behind every audited table: one row in audit_logs for each row that a statement changed, in the same transaction.
+--
+-- What an attacker would try: attach it to a table of their own to write what they like (refused: the relation must be registered, and only
+-- limena_owner registers); make it act in another's name (the actor comes from the sealed context alone; without one it is the database
+-- login); change how values are written by setting TimeZone and the like (pinned below: to_jsonb follows them).
+--
+-- SECURITY DEFINER because no role of the API may insert into audit_logs.
+create or replace function limena_private.record_changes()
+returns trigger
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+set timezone = 'UTC'
+set bytea_output = 'hex'
+set intervalstyle = 'iso_8601'
+set extra_float_digits = 1
+as $$
+declare
+    v_table limena_private.audited_tables;
+    v_context jsonb := limena_private.verified_context();
+    v_old jsonb[];
+    v_new jsonb[];
+begin
+    select t.* into v_table from limena_private.audited_tables as t where t.relation = tg_relid;
+    if not found then
+        raise exception 'limena_private.record_changes() is on a table that is not registered with it' using errcode = '55000';
+    end if;
+
+    case tg_op
+        when 'INSERT' then
+            select array_agg(null::jsonb), array_agg(to_jsonb(n)) into v_old, v_new from new_rows as n;
+        when 'DELETE' then
+            select array_agg(to_jsonb(o)), array_agg(null::jsonb) into v_old, v_new from old_rows as o;
+        when 'UPDATE' then
+            -- A row whose key changed has no partner: it shows as one that went and one that came.
+            select array_agg(o.item), array_agg(n.item) into v_old, v_new
+            from (
+                select to_jsonb(r) as item, array(select to_jsonb(r) ->> k.name from unnest(v_table.key_columns) as k (name)) as key
+                from old_rows as r
+            ) as o
+            full join (
+                select to_jsonb(r) as item, array(select to_jsonb(r) ->> k.name from unnest(v_table.key_columns) as k (name)) as key
+                from new_rows as r
+            ) as n on o.key = n.key;
+        when 'TRUNCATE' then
+            perform limena_private.record_event(
+                p_tenant_id => null,
+                p_action => v_table.entity_type || '.truncated',
+                p_entity_type => v_table.entity_type
+            );
+    end case;
+    if v_old is null then
+        return null;
+    end if;
+
+    perform pg_current_xact_id();  -- before seq is drawn: what seals the log later relies on this order
+    insert into limena.audit_logs (
+        tenant_id, occurred_at, seq, id, action, actor_type, actor_id, actor_label, entity_type, entity_id, changes,
+        request_id, ip, user_agent
+    )
+    select
+        t.tenant_id,
+        clock_timestamp(),
+        nextval('limena.audit_logs_seq_seq'),
+        gen_random_uuid(),
+        a.action,
+        coalesce(v_context ->> 'actor_type', 'system'),
+        (v_context ->> 'actor_id')::uuid,
+        coalesce(v_context ->> 'actor_label', session_user::text),
+        v_table.entity_type,
+        coalesce(c.new, c.old) ->> v_table.entity_column,
+        d.changes,
+        v_context ->> 'request_id',
+        (v_context ->> 'ip')::inet,
+        v_context ->> 'user_agent'
+    from unnest(v_old, v_new) as c (old, new)
+    cross join lateral (
+        select jsonb_object_agg(
+            k.name,
+            case
+                when k.name = any (v_table.redacted_columns) then jsonb_build_array(
+                    case when v.old <> 'null' then '[redacted]' end, case when v.new <> 'null' then '[redacted]' end
+                )
+                else jsonb_build_array(v.old, v.new)
+            end
+        ) as changes
+        from jsonb_object_keys(coalesce(c.new, c.old)) as k (name)
+        cross join lateral (
+            select coalesce(c.old -> k.name, 'null') as old, coalesce(c.new -> k.name, 'null') as new
+        ) as v
+        where v.old <> v.new
+    ) as d
+    cross join lateral (
+        select coalesce(
+            (
+                -- A change that means something of its own, such as a revocation, has a name of its own.
+                select n.value
+                from jsonb_each_text(v_table.column_actions) as n
+                where c.old is not null and d.changes -> n.key -> 1 <> 'null'
+                order by n.key
+                limit 1
+            ),
+            v_table.entity_type || case when c.old is null then '.created' when c.new is null then '.deleted' else '.updated' end
+        ) as action
+    ) as a
+    cross join lateral (
+        -- A tenant's row is for that tenant; a person's, for each of the person's tenants; all else, for the platform.
+        select (coalesce(c.new, c.old) ->> v_table.scope_column)::uuid as tenant_id
+        where v_table.scope = 'tenant'
+        union all
+        select m.tenant_id
+        from limena.memberships as m
+        where v_table.scope = 'user' and m.user_id = (coalesce(c.new, c.old) ->> v_table.scope_column)::uuid
+        union all
+        select limena_private.platform_tenant_id()
+        where v_table.scope = 'platform'
+            or v_table.scope = 'user' and not exists (
+                select from limena.memberships as m where m.user_id = (coalesce(c.new, c.old) ->> v_table.scope_column)::uuid
+            )
+    ) as t
+    where d.changes is not null;
+    return null;
+end;
+$$;
+
+comment on function limena_private.record_changes() is
+'Trigger function: writes one row to audit_logs for each row that the statement changed. Raises 55000 on a table that audit_table() has not registered.';

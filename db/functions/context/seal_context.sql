@@ -1,0 +1,48 @@
+-- Sets the context for the rest of this transaction and seals it. The only writer of app.seal; its callers have proved a credential.
+--
+-- SECURITY INVOKER: only definer functions can call it, as limena_owner.
+create or replace function limena_private.seal_context(
+    p_tenant_id uuid,
+    p_actor_type text,
+    p_actor_id uuid,
+    p_actor_label text,
+    p_user_id uuid,
+    p_role limena.member_role,
+    p_permissions text [],
+    p_session_id uuid,
+    p_request_id text,
+    p_ip inet,
+    p_user_agent text
+)
+returns void
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_tenant_id text := coalesce(p_tenant_id::text, '');
+    v_context text := jsonb_build_object(
+        'actor_type', p_actor_type,
+        'actor_id', p_actor_id,
+        'actor_label', p_actor_label,
+        'user_id', p_user_id,
+        'role', p_role,
+        'permissions', to_jsonb(coalesce(p_permissions, '{}')),
+        'session_id', p_session_id,
+        'request_id', left(p_request_id, 64),
+        'ip', host(p_ip),
+        'user_agent', left(p_user_agent, 512)
+    )::text;
+begin
+    perform
+        set_config('app.current_tenant_id', v_tenant_id, true),
+        set_config('app.context', v_context, true),
+        set_config('app.seal', limena_private.seal(v_tenant_id, v_context), true);
+end;
+$$;
+
+comment on function limena_private.seal_context(
+    uuid, text, uuid, text, uuid, limena.member_role, text [], uuid, text, inet, text
+) is
+'Seals a context for this transaction. p_tenant_id NULL: someone is known, but in no tenant.';

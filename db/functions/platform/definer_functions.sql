@@ -1,0 +1,30 @@
+-- The list of SECURITY DEFINER functions. self_check() refuses a deploy with one that is not on it; the reason stands in the head of
+-- each function's file.
+create or replace view limena_private.definer_functions
+with (security_invoker = true) as
+select
+    f.name,
+    f.granted_to
+from (
+    values
+    ('limena.enter_api_key', 'limena_app'),
+    ('limena.enter_session', 'limena_app'),
+    ('limena.current_tenant_id', 'limena_app'),
+    ('limena.current_user_id', 'limena_app'),
+    ('limena.current_api_key_id', 'limena_app'),
+    ('limena.current_permissions', 'limena_app'),
+    ('limena.current_context', 'limena_app'),
+    ('limena.has_permission', 'limena_app'),
+    ('limena.record_denial', 'limena_app'),
+    ('limena.register_user', 'limena_auth'),
+    ('limena.accept_invitation', 'limena_auth'),
+    ('limena.find_log_in', 'limena_auth'),
+    ('limena.log_in', 'limena_auth'),
+    ('limena.record_failed_log_in', 'limena_auth'),
+    ('limena.ensure_partitions', 'limena_maintenance'),
+    ('limena.self_check', 'limena_maintenance'),
+    ('limena.deployed_digest', 'limena_app, limena_maintenance'),
+    ('limena_private.record_changes', null)
+) as f (name, granted_to);
+
+comment on view limena_private.definer_functions is 'Every SECURITY DEFINER function, and the roles that may execute it.';

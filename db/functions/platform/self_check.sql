@@ -1,0 +1,221 @@
+-- The promises that the catalogs can show. A deploy that breaks one rolls back; `limena doctor` asks again at any time, for a database is
+-- also altered by hand.
+--
+-- SECURITY DEFINER because it compares with lists in limena_private. It takes no argument and returns no data of a tenant.
+create or replace function limena.self_check()
+returns table (check_name text, object text, finding text)
+language plpgsql
+stable
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    return query
+
+    -- 1. Whoever could get round row-level security.
+    select 'roles', r.rolname::text, 'is a superuser or has BYPASSRLS, CREATEROLE, CREATEDB or REPLICATION'
+    from pg_roles as r
+    where r.rolname in ('limena_owner', 'limena_app', 'limena_auth', 'limena_readonly', 'limena_maintenance')
+        and (r.rolsuper or r.rolbypassrls or r.rolcreaterole or r.rolcreatedb or r.rolreplication)
+    union all
+    select 'roles', 'limena_owner', 'can log in'
+    from pg_roles as r
+    where r.rolname = 'limena_owner' and r.rolcanlogin
+    union all
+    select 'roles', r.rolname::text, 'has the rights of limena_owner without SET ROLE'
+    from pg_roles as r
+    where r.rolname <> 'limena_owner' and not r.rolsuper and pg_has_role(r.oid, 'limena_owner', 'USAGE')
+    union all
+    select 'roles', r.rolname::text, 'can become limena_owner'
+    from pg_roles as r
+    where r.rolname in ('limena_app', 'limena_auth', 'limena_readonly', 'limena_maintenance')
+        and pg_has_role(r.oid, 'limena_owner', 'MEMBER')
+    union all
+    select 'roles', m.rolname::text || ' in ' || g.rolname::text, 'one role of Limena is a member of another role'
+    from pg_auth_members as a
+    inner join pg_roles as m on a.member = m.oid
+    inner join pg_roles as g on a.roleid = g.oid
+    where m.rolname in ('limena_owner', 'limena_app', 'limena_auth', 'limena_readonly', 'limena_maintenance')
+    union all
+
+    -- 2. Every table with tenant data, and every partition, is under forced row-level security.
+    select 'isolation', i.schema_name || '.' || i.relation_name, i.verdict
+    from limena.isolation_report as i
+    where i.schema_name = 'limena' and i.verdict <> 'ok'
+    union all
+    select 'isolation', c.oid::regclass::text, 'a partition has a policy or a grant of its own'
+    from pg_class as c
+    where c.relnamespace = 'limena'::regnamespace
+        and c.relispartition
+        and c.relkind in ('r', 'p')
+        and (
+            exists (select from pg_policy as p where p.polrelid = c.oid)
+            or exists (select from aclexplode(c.relacl) as x where x.grantee <> c.relowner)
+            or exists (select from pg_attribute as a where a.attrelid = c.oid and a.attacl is not null)
+        )
+    union all
+    select 'isolation', c.oid::regclass::text, 'tenant_id is not the first column of a primary key, a unique key or a foreign key to a tenant table'
+    from pg_class as c
+    inner join pg_attribute as t on c.oid = t.attrelid and t.attname = 'tenant_id' and not t.attisdropped
+    inner join pg_constraint as k on c.oid = k.conrelid
+    where c.relnamespace = 'limena'::regnamespace
+        and c.relkind in ('r', 'p')
+        and (
+            k.contype in ('p', 'u')
+            or k.contype = 'f' and exists (
+                select from pg_attribute as f
+                where f.attrelid = k.confrelid and f.attname = 'tenant_id' and not f.attisdropped
+            )
+        )
+        and k.conkey[1] <> t.attnum
+        -- A secret's hash is unique on its own.
+        and k.conname not in ('api_keys_key_hash_key', 'invitations_token_hash_key')
+    union all
+    select 'isolation', x.indexrelid::regclass::text, 'a unique index does not begin with tenant_id'
+    from pg_index as x
+    inner join pg_class as c on x.indrelid = c.oid
+    inner join pg_attribute as t on c.oid = t.attrelid and t.attname = 'tenant_id' and not t.attisdropped
+    where c.relnamespace = 'limena'::regnamespace
+        and x.indisunique
+        and x.indkey[0] <> t.attnum
+        and x.indexrelid::regclass::text not in ('limena.api_keys_key_hash_key', 'limena.invitations_token_hash_key')
+    union all
+
+    -- 3. Every table is audited, or on the list of those that are not.
+    select 'audit', c.oid::regclass::text, 'has no audit triggers and is not on the list of exceptions'
+    from pg_class as c
+    where c.relnamespace = 'limena'::regnamespace
+        and c.relkind in ('r', 'p')
+        and not c.relispartition
+        and c.relname not in ('audit_logs', 'session_uses', 'api_key_uses')
+        and 4 <> (
+            select count(*)
+            from pg_trigger as g
+            where g.tgrelid = c.oid
+                and g.tgfoid = 'limena_private.record_changes()'::regprocedure
+                and g.tgenabled in ('O', 'A')
+                and g.tgname in ('audit_insert', 'audit_update', 'audit_delete', 'audit_truncate')
+        )
+    union all
+    select 'audit', 'limena.audit_logs', 'has no partition for ' || to_char(m.month, 'YYYY-MM')
+    from unnest(array[date_trunc('month', now() at time zone 'UTC'), date_trunc('month', now() at time zone 'UTC') + interval '1 month']) as m (month)
+    where to_regclass('limena.audit_logs_' || to_char(m.month, 'YYYY_MM')) is null
+    union all
+    select 'audit', coalesce(r.rolname::text, 'PUBLIC'), 'may ' || x.privilege_type || ' on ' || c.oid::regclass::text
+    from pg_class as c
+    cross join lateral (
+        select a.grantee, a.privilege_type
+        from aclexplode(c.relacl) as a
+        union all
+        select a.grantee, a.privilege_type
+        from pg_attribute as b
+        cross join lateral aclexplode(b.attacl) as a
+        where b.attrelid = c.oid
+    ) as x
+    left join pg_roles as r on x.grantee = r.oid
+    where c.relnamespace = 'limena'::regnamespace
+        and c.relname like 'audit\_logs%'
+        and x.grantee <> c.relowner
+        and x.privilege_type <> 'SELECT'
+    union all
+
+    -- 4. Who may call and read what.
+    select 'functions', p.oid::regprocedure::text, 'is executable by PUBLIC'
+    from pg_proc as p
+    where p.pronamespace in ('limena'::regnamespace, 'limena_private'::regnamespace)
+        and exists (
+            select from aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) as x where x.grantee = 0
+        )
+    union all
+    select 'functions', p.oid::regprocedure::text, 'does not belong to limena_owner'
+    from pg_proc as p
+    where p.pronamespace in ('limena'::regnamespace, 'limena_private'::regnamespace)
+        and p.proowner <> 'limena_owner'::regrole
+    union all
+    select 'functions', p.oid::regprocedure::text, 'is SECURITY DEFINER and not on the list'
+    from pg_proc as p
+    where p.pronamespace in ('limena'::regnamespace, 'limena_private'::regnamespace)
+        and p.prosecdef
+        and not exists (
+            select from limena_private.definer_functions as d
+            where d.name = p.pronamespace::regnamespace::text || '.' || p.proname
+        )
+    union all
+    select 'functions', p.oid::regprocedure::text, 'does not pin search_path = pg_catalog, pg_temp'
+    from pg_proc as p
+    where p.pronamespace in ('limena'::regnamespace, 'limena_private'::regnamespace)
+        and (p.prosecdef or p.prolang <> (select l.oid from pg_language as l where l.lanname = 'sql'))
+        and not coalesce('search_path=pg_catalog, pg_temp' = any (p.proconfig), false)
+    union all
+    select 'functions', p.oid::regprocedure::text, 'is executable by others than the list says: ' || g.granted_to
+    from pg_proc as p
+    inner join limena_private.definer_functions as d on d.name = p.pronamespace::regnamespace::text || '.' || p.proname
+    cross join lateral (
+        select string_agg(r.rolname::text, ', ' order by r.rolname) as granted_to
+        from aclexplode(p.proacl) as x
+        inner join pg_roles as r on x.grantee = r.oid
+        where x.grantee <> p.proowner
+    ) as g
+    where p.prosecdef and g.granted_to is distinct from d.granted_to
+    union all
+    select 'secrets', x.grantee || ' on ' || x.object, 'may read a hash or a password'
+    from (
+        select coalesce(r.rolname::text, 'PUBLIC') as grantee, c.oid::regclass::text || '.' || a.attname as object
+        from pg_class as c
+        inner join pg_attribute as a on c.oid = a.attrelid and a.attnum > 0 and not a.attisdropped
+        cross join lateral (
+            select y.grantee, y.privilege_type
+            from aclexplode(a.attacl) as y
+            union all
+            select y.grantee, y.privilege_type
+            from aclexplode(c.relacl) as y
+        ) as y
+        left join pg_roles as r on y.grantee = r.oid
+        where c.relnamespace = 'limena'::regnamespace
+            and c.relkind in ('r', 'p')
+            and (a.atttypid = 'bytea'::regtype or a.attname ~ '(hash|secret|token|password)')
+            and y.grantee <> c.relowner
+            and y.privilege_type in ('SELECT', 'UPDATE')
+    ) as x
+    union all
+    select 'schemas', n.nspname::text, coalesce(r.rolname::text, 'PUBLIC') || ' may ' || x.privilege_type
+    from pg_namespace as n
+    cross join lateral aclexplode(n.nspacl) as x
+    left join pg_roles as r on x.grantee = r.oid
+    where x.grantee <> n.nspowner
+        and (
+            n.nspname = 'limena_private'
+            or n.nspname = 'limena' and (x.privilege_type <> 'USAGE' or x.grantee = 0)
+            or n.nspname = 'public' and x.grantee = 0 and x.privilege_type = 'CREATE'
+        )
+    union all
+    select 'database', d.datname::text, 'PUBLIC may ' || x.privilege_type
+    from pg_database as d
+    cross join lateral aclexplode(coalesce(d.datacl, acldefault('d', d.datdba))) as x
+    where d.datname = current_database() and x.grantee = 0 and x.privilege_type in ('TEMPORARY', 'CREATE')
+    union all
+    select 'database', d.datname::text, 'its encoding is not UTF8'
+    from pg_database as d
+    where d.datname = current_database() and pg_encoding_to_char(d.encoding) <> 'UTF8'
+    union all
+
+    -- 5. Statistics tell of values what row-level security hides.
+    select 'statistics', a.attrelid::regclass::text || '.' || a.attname, 'has statistics'
+    from pg_attribute as a
+    inner join pg_class as c on a.attrelid = c.oid
+    where c.relnamespace = 'limena'::regnamespace
+        and c.relkind in ('r', 'p')
+        and a.attnum > 0
+        and not a.attisdropped
+        and a.attname in (
+            'email', 'display_name', 'ip', 'user_agent', 'actor_label', 'changes', 'details', 'last_four', 'prefix',
+            'key_hash', 'token_hash', 'secret_hash', 'password_hash', 'entity_id', 'request_id', 'actor_id'
+        )
+        and a.attstattarget is distinct from 0;
+end;
+$$;
+
+comment on function limena.self_check() is
+'Every promise that the catalogs show to be broken: one row a finding, none when all is well.';
+
+grant execute on function limena.self_check() to limena_maintenance;

@@ -1,0 +1,36 @@
+-- limena.api_key_uses: who may do what. Not audited: a counter of a kind, written at most once a minute a key.
+
+alter table limena.api_key_uses enable row level security;
+alter table limena.api_key_uses force row level security;
+
+-- Not granted, on purpose: UPDATE and DELETE (enter_api_key writes); INSERT on last_used_at; anything to limena_auth.
+revoke all on limena.api_key_uses from public, limena_app, limena_auth, limena_readonly, limena_maintenance;
+grant select (tenant_id, api_key_id, last_used_at) on limena.api_key_uses to limena_app, limena_readonly;
+grant insert (tenant_id, api_key_id) on limena.api_key_uses to limena_app;
+
+drop policy if exists api_key_uses_select_app on limena.api_key_uses;
+create policy api_key_uses_select_app on limena.api_key_uses
+for select to limena_app
+using (
+    tenant_id = (select limena.current_tenant_id())
+    and (select limena.has_permission('api_keys:read'))
+);
+
+drop policy if exists api_key_uses_insert_app on limena.api_key_uses;
+create policy api_key_uses_insert_app on limena.api_key_uses
+for insert to limena_app
+with check (
+    tenant_id = (select limena.current_tenant_id())
+    and (select limena.has_permission('api_keys:write'))
+);
+
+-- For enter_api_key. No LOGIN role inherits from limena_owner.
+drop policy if exists api_key_uses_select_owner on limena.api_key_uses;
+create policy api_key_uses_select_owner on limena.api_key_uses
+for select to limena_owner
+using (true);
+
+drop policy if exists api_key_uses_update_owner on limena.api_key_uses;
+create policy api_key_uses_update_owner on limena.api_key_uses
+for update to limena_owner
+using (true);

@@ -1,0 +1,51 @@
+-- limena.invitations: who may do what, and what is recorded. No other file makes a rule for this table.
+
+alter table limena.invitations enable row level security;
+alter table limena.invitations force row level security;
+
+-- Not granted, on purpose: SELECT on token_hash (a hash that can be read can be passed to accept_invitation); UPDATE and DELETE; INSERT on
+-- the times, which have defaults; anything to limena_auth.
+revoke all on limena.invitations from public, limena_app, limena_auth, limena_readonly, limena_maintenance;
+grant select (tenant_id, id, email, role, invited_by, created_at, expires_at, accepted_at)
+on limena.invitations to limena_app, limena_readonly;
+grant insert (tenant_id, id, email, role, token_hash, invited_by)
+on limena.invitations to limena_app;
+
+drop policy if exists invitations_select_app on limena.invitations;
+create policy invitations_select_app on limena.invitations
+for select to limena_app
+using (
+    tenant_id = (select limena.current_tenant_id())
+    and (select limena.has_permission('invitations:read'))
+);
+
+-- An owner is made by an owner.
+drop policy if exists invitations_insert_app on limena.invitations;
+create policy invitations_insert_app on limena.invitations
+for insert to limena_app
+with check (
+    tenant_id = (select limena.current_tenant_id())
+    and invited_by = (select limena.current_user_id())
+    and (select limena.has_permission('invitations:write'))
+    and (role <> 'owner' or (select limena.has_permission('tenant:own')))
+);
+
+-- For accept_invitation, before there is a context. No LOGIN role inherits from limena_owner.
+drop policy if exists invitations_select_owner on limena.invitations;
+create policy invitations_select_owner on limena.invitations
+for select to limena_owner
+using (true);
+
+drop policy if exists invitations_update_owner on limena.invitations;
+create policy invitations_update_owner on limena.invitations
+for update to limena_owner
+using (true);
+
+select limena_private.audit_table(
+    p_table => 'limena.invitations',
+    p_entity_type => 'invitation',
+    p_key_columns => '{tenant_id, id}',
+    p_entity_column => 'id',
+    p_redacted_columns => '{token_hash}',
+    p_column_actions => '{"accepted_at": "invitation.accepted"}'
+);

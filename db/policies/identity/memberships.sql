@@ -1,0 +1,36 @@
+-- limena.memberships: who may do what, and what is recorded. No other file makes a rule for this table.
+
+alter table limena.memberships enable row level security;
+alter table limena.memberships force row level security;
+
+-- Not granted, on purpose: INSERT (one joins through register_user or accept_invitation); UPDATE and DELETE; anything to limena_auth.
+revoke all on limena.memberships from public, limena_app, limena_auth, limena_readonly, limena_maintenance;
+grant select (tenant_id, user_id, role, created_at) on limena.memberships to limena_app, limena_readonly;
+
+drop policy if exists memberships_select_app on limena.memberships;
+create policy memberships_select_app on limena.memberships
+for select to limena_app
+using (
+    tenant_id = (select limena.current_tenant_id())
+    and (select limena.has_permission('members:read'))
+);
+
+-- For enter_…, log_in and the audit of a person's own events, before there is a context. No LOGIN role inherits from limena_owner.
+drop policy if exists memberships_select_owner on limena.memberships;
+create policy memberships_select_owner on limena.memberships
+for select to limena_owner
+using (true);
+
+-- For register_user and accept_invitation.
+drop policy if exists memberships_insert_owner on limena.memberships;
+create policy memberships_insert_owner on limena.memberships
+for insert to limena_owner
+with check (true);
+
+select limena_private.audit_table(
+    p_table => 'limena.memberships',
+    p_entity_type => 'membership',
+    p_key_columns => '{tenant_id, user_id}',
+    p_entity_column => 'user_id',
+    p_column_actions => '{"role": "membership.role_changed"}'
+);

@@ -1,0 +1,24 @@
+-- limena.session_uses: who may do what. Not audited: a counter of a kind, written at most once a minute a session.
+
+alter table limena.session_uses enable row level security;
+alter table limena.session_uses force row level security;
+
+-- Not granted, on purpose: anything to limena_app and limena_auth.
+revoke all on limena.session_uses from public, limena_app, limena_auth, limena_readonly, limena_maintenance;
+grant select (session_id, last_seen_at) on limena.session_uses to limena_readonly;
+
+-- For enter_session and log_in. No LOGIN role inherits from limena_owner.
+drop policy if exists session_uses_select_owner on limena.session_uses;
+create policy session_uses_select_owner on limena.session_uses
+for select to limena_owner
+using (true);
+
+drop policy if exists session_uses_insert_owner on limena.session_uses;
+create policy session_uses_insert_owner on limena.session_uses
+for insert to limena_owner
+with check (true);
+
+drop policy if exists session_uses_update_owner on limena.session_uses;
+create policy session_uses_update_owner on limena.session_uses
+for update to limena_owner
+using (true);

@@ -1,0 +1,34 @@
+-- limena.tenants: who may do what, and what is recorded. No other file makes a rule for this table.
+
+alter table limena.tenants enable row level security;
+alter table limena.tenants force row level security;
+
+-- Not granted, on purpose: INSERT (a tenant comes with its owner, through register_user); DELETE; anything to limena_auth.
+revoke all on limena.tenants from public, limena_app, limena_auth, limena_readonly, limena_maintenance;
+grant select (id, name, state, created_at) on limena.tenants to limena_app, limena_readonly;
+
+-- Whoever is inside may know where: no permission is asked for.
+drop policy if exists tenants_select_app on limena.tenants;
+create policy tenants_select_app on limena.tenants
+for select to limena_app
+using (id = (select limena.current_tenant_id()));
+
+-- For enter_…, log_in and accept_invitation, before there is a context. No LOGIN role inherits from limena_owner.
+drop policy if exists tenants_select_owner on limena.tenants;
+create policy tenants_select_owner on limena.tenants
+for select to limena_owner
+using (true);
+
+-- For register_user.
+drop policy if exists tenants_insert_owner on limena.tenants;
+create policy tenants_insert_owner on limena.tenants
+for insert to limena_owner
+with check (true);
+
+select limena_private.audit_table(
+    p_table => 'limena.tenants',
+    p_entity_type => 'tenant',
+    p_key_columns => '{id}',
+    p_entity_column => 'id',
+    p_scope_column => 'id'
+);

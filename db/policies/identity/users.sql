@@ -1,0 +1,54 @@
+-- limena.users: who may do what, and what is recorded. No other file makes a rule for this table.
+
+alter table limena.users enable row level security;
+alter table limena.users force row level security;
+
+-- Not granted, on purpose: SELECT on password_hash, to anyone (find_log_in hands one out, to limena_auth); INSERT, UPDATE and DELETE
+-- (register_user and its like); is_platform_admin to limena_app (it is nothing inside a tenant); anything to limena_auth.
+revoke all on limena.users from public, limena_app, limena_auth, limena_readonly, limena_maintenance;
+grant select (id, email, display_name, created_at) on limena.users to limena_app;
+grant select (id, email, display_name, is_platform_admin, created_at) on limena.users to limena_readonly;
+
+-- Oneself (with an API key: its creator), and whoever belongs to the current tenant.
+drop policy if exists users_select_app on limena.users;
+create policy users_select_app on limena.users
+for select to limena_app
+using (
+    id = (select limena.current_user_id())
+    or (
+        (select limena.has_permission('members:read'))
+        and exists (
+            select from limena.memberships as m
+            where m.tenant_id = (select limena.current_tenant_id()) and m.user_id = users.id
+        )
+    )
+);
+
+-- For enter_session, log-in, invitation and promotion, before there is a context. No LOGIN role inherits from limena_owner.
+drop policy if exists users_select_owner on limena.users;
+create policy users_select_owner on limena.users
+for select to limena_owner
+using (true);
+
+-- For register_user and accept_invitation.
+drop policy if exists users_insert_owner on limena.users;
+create policy users_insert_owner on limena.users
+for insert to limena_owner
+with check (true);
+
+-- For promote_user.
+drop policy if exists users_update_owner on limena.users;
+create policy users_update_owner on limena.users
+for update to limena_owner
+using (true);
+
+select limena_private.audit_table(
+    p_table => 'limena.users',
+    p_entity_type => 'user',
+    p_key_columns => '{id}',
+    p_entity_column => 'id',
+    p_scope => 'user',
+    p_scope_column => 'id',
+    p_redacted_columns => '{password_hash}',
+    p_column_actions => '{"password_hash": "user.password_changed", "is_platform_admin": "user.platform_admin_changed"}'
+);
