@@ -40,8 +40,7 @@ MINIMUM_RSA_BITS: Final = 3072
 """NIST SP 800-57 part 1, table 2: 128 bits of strength."""
 ACCESS_TOKEN_SECONDS: Final = 15 * 60
 LEEWAY_SECONDS: Final = 5
-"""How far the clocks of two API processes may differ. A token is refused at `exp` + 5 s, and accepted from `nbf` - 5
-s."""
+"""How far the clocks of two API processes may differ: a token is good from `nbf` - 5 s until `exp` + 5 s."""
 MAX_TOKEN_LENGTH: Final = 4096
 """Characters. One of ours has about 900; anything longer than this is refused before it is parsed."""
 
@@ -102,8 +101,7 @@ class SigningKey:
 
 
 class KeyRing:
-    """Our keys by their `kid`: the first signs, all of them verify. A rotation has two: the current and the
-    previous."""
+    """Our keys: the first signs, all of them verify. During a rotation they are the current and the previous."""
 
     def __init__(self, keys: Iterable[SigningKey]) -> None:
         self._keys: Final = tuple(keys)

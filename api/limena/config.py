@@ -1,0 +1,315 @@
+"""The configuration: environment variables `LIMENA_*`, each in one table here and in docs/configuration.md.
+
+A secret may also come from a file, named by the variable with `_FILE` behind it. What is missing, malformed or weak is
+told in a `ConfigError`: one sentence for each problem, all of them at once, and never a value of a secret.
+
+Refuses: secrets in files that everyone on the machine may read, a secret that is given twice, defaults for secrets, and
+in production whatever a development set-up gets away with (see `Settings`). It reads the environment once and opens no
+connection.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final, Literal
+
+import psycopg
+from psycopg.conninfo import conninfo_to_dict
+
+from limena.tokens import KeyStrengthError, SigningKey
+
+Environment = Literal["development", "production"]
+
+MAX_SECRET_FILE_BYTES: Final = 65_536
+MINIMUM_PASSWORD_LENGTH: Final = 16
+"""Characters of a password inside a DSN, in production. A generated one has 22 and more; nobody types it."""
+MINIMUM_BCRYPT_COST: Final = 4
+MAXIMUM_BCRYPT_COST: Final = 16
+"""Each step doubles the time: 12 takes about 0.3 s, 16 about 5 s."""
+MINIMUM_PRODUCTION_BCRYPT_COST: Final = 10
+"""The least that OWASP's password storage cheat sheet accepts for bcrypt. The default is 12."""
+
+_ORIGIN: Final = re.compile(r"(https?)://(?:[a-z0-9.-]+|\[[0-9a-f:]+\])(?::[0-9]{1,5})?")
+_HOW_TO_MAKE_A_KEY: Final = "openssl genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:3072 -out jwt-key.pem"
+
+
+class ConfigError(Exception):
+    """The configuration cannot be used. `problems` has one sentence each; none repeats a secret."""
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems: Final = tuple(problems)
+
+
+@dataclass(frozen=True, slots=True)
+class Variable:
+    """One row of the table in docs/configuration.md, which a test holds to this one."""
+
+    name: str
+    type: str
+    default: str | None
+    """As text, as someone would write it into the environment. None: there is none."""
+    is_secret: bool = False
+    """A secret may come from a file as well, `NAME_FILE`, and shows in no `repr`."""
+
+
+VARIABLES: Final = (
+    Variable("LIMENA_ENV", "`production` or `development`", "production"),
+    Variable("LIMENA_APP_DSN", "PostgreSQL DSN", None, is_secret=True),
+    Variable("LIMENA_AUTH_DSN", "PostgreSQL DSN", None, is_secret=True),
+    Variable("LIMENA_READONLY_DSN", "PostgreSQL DSN", None, is_secret=True),
+    Variable("LIMENA_MAINTENANCE_DSN", "PostgreSQL DSN", None, is_secret=True),
+    Variable("LIMENA_DEPLOY_DSN", "PostgreSQL DSN", None, is_secret=True),
+    Variable("LIMENA_BASE_URL", "URL", None),
+    Variable("LIMENA_JWT_KEY", "PEM", None, is_secret=True),
+    Variable("LIMENA_JWT_PREVIOUS_KEY", "PEM", None, is_secret=True),
+    Variable("LIMENA_BCRYPT_COST", "whole number", "12"),
+    Variable("LIMENA_PASSWORD_WORKERS", "whole number", "2"),
+    Variable("LIMENA_APP_POOL_SIZE", "whole number", "10"),
+    Variable("LIMENA_AUTH_POOL_SIZE", "whole number", "4"),
+    Variable("LIMENA_POOL_TIMEOUT_SECONDS", "number", "5"),
+    Variable("LIMENA_STATEMENT_TIMEOUT_MS", "whole number", "5000"),
+    Variable("LIMENA_MAX_BODY_BYTES", "whole number", "65536"),
+    Variable("LIMENA_DEV_BINDIR", "folder", None),
+)
+_BY_NAME: Final = {variable.name: variable for variable in VARIABLES}
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What the API needs to run. `from_env` is the way to make one; see docs/configuration.md for each field.
+
+    Production refuses what development lets pass: a base URL without TLS, a bcrypt cost below 10, and DSNs with a short
+    password. (Whether a DSN verifies the server's certificate is the doctor's business.)"""
+
+    environment: Environment
+    app_dsn: str = field(repr=False)
+    auth_dsn: str = field(repr=False)
+    readonly_dsn: str | None = field(repr=False)
+    maintenance_dsn: str | None = field(repr=False)
+    deploy_dsn: str | None = field(repr=False)
+    base_url: str
+    """Scheme and host, no slash at the end. It is also the issuer (`iss`) of every token."""
+    jwt_keys: tuple[str, ...] = field(repr=False)
+    """PEM private keys: the current one, then the previous one if there is one."""
+    bcrypt_cost: int
+    password_workers: int
+    app_pool_size: int
+    auth_pool_size: int
+    pool_timeout_seconds: float
+    statement_timeout_ms: int
+    max_body_bytes: int
+
+    @classmethod
+    def from_env(cls, env: Mapping[str, str]) -> Settings:
+        """Reads, checks and never guesses. Raises `ConfigError` with every problem that it found."""
+        reader = _Reader(env)
+        settings = cls(
+            environment=reader.environment,
+            app_dsn=reader.required_dsn("LIMENA_APP_DSN", "limena_app"),
+            auth_dsn=reader.required_dsn("LIMENA_AUTH_DSN", "limena_auth"),
+            readonly_dsn=reader.dsn("LIMENA_READONLY_DSN"),
+            maintenance_dsn=reader.dsn("LIMENA_MAINTENANCE_DSN"),
+            deploy_dsn=reader.dsn("LIMENA_DEPLOY_DSN"),
+            base_url=reader.base_url(),
+            jwt_keys=reader.jwt_keys(),
+            bcrypt_cost=reader.bcrypt_cost(),
+            password_workers=reader.whole_number("LIMENA_PASSWORD_WORKERS", 1, 64),
+            app_pool_size=reader.whole_number("LIMENA_APP_POOL_SIZE", 1, 1000),
+            auth_pool_size=reader.whole_number("LIMENA_AUTH_POOL_SIZE", 1, 1000),
+            pool_timeout_seconds=reader.number("LIMENA_POOL_TIMEOUT_SECONDS", 0.1, 60),
+            statement_timeout_ms=reader.whole_number("LIMENA_STATEMENT_TIMEOUT_MS", 100, 600_000),
+            max_body_bytes=reader.whole_number("LIMENA_MAX_BODY_BYTES", 1024, 10_485_760),
+        )
+        reader.raise_problems()
+        return settings
+
+
+@dataclass(frozen=True, slots=True)
+class OperatorSettings:
+    """What the commands of operators need. A deploy runs where no key that signs tokens should be, so nothing is
+    required here: each command says what it misses."""
+
+    environment: Environment
+    app_dsn: str | None = field(repr=False)
+    auth_dsn: str | None = field(repr=False)
+    readonly_dsn: str | None = field(repr=False)
+    maintenance_dsn: str | None = field(repr=False)
+    deploy_dsn: str | None = field(repr=False)
+
+    @classmethod
+    def from_env(cls, env: Mapping[str, str]) -> OperatorSettings:
+        """Raises `ConfigError` with every problem that it found; a DSN that is not given is None."""
+        reader = _Reader(env)
+        settings = cls(
+            environment=reader.environment,
+            app_dsn=reader.dsn("LIMENA_APP_DSN"),
+            auth_dsn=reader.dsn("LIMENA_AUTH_DSN"),
+            readonly_dsn=reader.dsn("LIMENA_READONLY_DSN"),
+            maintenance_dsn=reader.dsn("LIMENA_MAINTENANCE_DSN"),
+            deploy_dsn=reader.dsn("LIMENA_DEPLOY_DSN"),
+        )
+        reader.raise_problems()
+        return settings
+
+
+class _Reader:
+    """Reads variables one by one and keeps the problems, so that whoever sets this up hears of all of them at once.
+
+    After a problem a method returns something of the right type, which nobody sees: `raise_problems` comes before."""
+
+    def __init__(self, env: Mapping[str, str]) -> None:
+        self._env: Final = env
+        self._problems: Final[list[str]] = []
+        self.environment: Final = self._environment()
+
+    def raise_problems(self) -> None:
+        if self._problems:
+            raise ConfigError(self._problems)
+
+    def _environment(self) -> Environment:
+        match self._text("LIMENA_ENV"):
+            case "development":
+                return "development"
+            case "production":
+                return "production"
+            case other:
+                self._problems.append(f"LIMENA_ENV is {other!r}: it is production or development.")
+                return "production"
+
+    def dsn(self, name: str) -> str | None:
+        """A libpq connection string or URI; None when it is not given."""
+        dsn = self._secret(name)
+        if dsn is None:
+            return None
+        try:
+            password = conninfo_to_dict(dsn).get("password")
+        except psycopg.ProgrammingError:  # its text may repeat the password
+            self._problems.append(f"{name} is no PostgreSQL DSN such as {_example_dsn('limena_app')} .")
+            return None
+        if self.environment == "production" and password and len(str(password)) < MINIMUM_PASSWORD_LENGTH:
+            self._problems.append(
+                f"{name} holds a password of fewer than {MINIMUM_PASSWORD_LENGTH} characters, which production "
+                "refuses; make one with: openssl rand -hex 24"
+            )
+        return dsn
+
+    def required_dsn(self, name: str, role: str) -> str:
+        if not self._is_given(name):
+            self._problems.append(
+                f"{name} is not set: it is the DSN with which the API logs in as {role}, such as {_example_dsn(role)} ."
+            )
+        return self.dsn(name) or ""
+
+    def base_url(self) -> str:
+        url = self._text("LIMENA_BASE_URL")
+        match = _ORIGIN.fullmatch(url)
+        if match is None:
+            self._problems.append(
+                f"LIMENA_BASE_URL is {url!r}: it is the address at which clients reach the API, such as "
+                "https://limena.example.com , in small letters and with nothing behind the host or port."
+            )
+        elif match[1] == "http" and self.environment == "production":
+            self._problems.append(f"LIMENA_BASE_URL is {url!r}: production needs https.")
+        return url
+
+    def jwt_keys(self) -> tuple[str, ...]:
+        keys: dict[str, str] = {}
+        for name in ("LIMENA_JWT_KEY", "LIMENA_JWT_PREVIOUS_KEY"):
+            pem = self._secret(name)
+            if pem is None:
+                continue
+            try:
+                kid = SigningKey.from_pem(pem).kid
+            except KeyStrengthError as error:
+                self._problems.append(f"{name} {error}; make one with: {_HOW_TO_MAKE_A_KEY}")
+                continue
+            if kid in keys:
+                self._problems.append(f"{name} is the same key as LIMENA_JWT_KEY: give the one that signed before it.")
+            keys[kid] = pem
+        if not self._is_given("LIMENA_JWT_KEY"):
+            self._problems.append(
+                f"LIMENA_JWT_KEY is not set: it is the RSA key that signs tokens; make one with: {_HOW_TO_MAKE_A_KEY}"
+            )
+        return tuple(keys.values())
+
+    def bcrypt_cost(self) -> int:
+        least = MINIMUM_PRODUCTION_BCRYPT_COST if self.environment == "production" else MINIMUM_BCRYPT_COST
+        return self.whole_number("LIMENA_BCRYPT_COST", least, MAXIMUM_BCRYPT_COST)
+
+    def whole_number(self, name: str, least: int, most: int) -> int:
+        text = self._text(name)
+        if re.fullmatch(r"[0-9]{1,9}", text) is None or not least <= int(text) <= most:
+            self._problems.append(f"{name} is {text!r}: it is a whole number from {least} to {most}.")
+            return least
+        return int(text)
+
+    def number(self, name: str, least: float, most: float) -> float:
+        text = self._text(name)
+        if re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?", text) is None or not least <= float(text) <= most:
+            self._problems.append(f"{name} is {text!r}: it is a number from {least:g} to {most:g}.")
+            return least
+        return float(text)
+
+    def _text(self, name: str) -> str:
+        """The value, or the default of the table; an empty value counts as none."""
+        return self._env.get(name) or _BY_NAME[name].default or ""
+
+    def _is_given(self, name: str) -> bool:
+        return bool(self._env.get(name) or self._env.get(f"{name}_FILE"))
+
+    def _secret(self, name: str) -> str | None:
+        """The value of NAME, or the content of the file that NAME_FILE names, without line ends behind it."""
+        value, path = self._env.get(name), self._env.get(f"{name}_FILE")
+        if value and path:
+            self._problems.append(f"{name} and {name}_FILE are both set: set one of them.")
+            return None
+        if not path:
+            return value or None
+        try:
+            text = read_secret_file(Path(path)).rstrip("\r\n")
+        except SecretFileError as error:
+            self._problems.append(f"{name}_FILE names {path}, which {error}.")
+            return None
+        if not text:
+            self._problems.append(f"{name}_FILE names {path}, which is empty.")
+            return None
+        return text
+
+
+class SecretFileError(Exception):
+    """The rest of a sentence that starts with the file's name. Holds nothing of its content."""
+
+
+def read_secret_file(path: Path) -> str:
+    """The text of a regular file that not everyone on this machine may read. Raises `SecretFileError`.
+
+    Mounted secrets are often made readable to all: mount them with mode 0400, or 0440 and a group (Kubernetes:
+    `defaultMode: 0400`; Compose: `mode: 0400`)."""
+    try:
+        # O_NONBLOCK: a named pipe must not hang the start. The checks are made on what was opened, not on the name.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        with open(descriptor, "rb") as file:
+            status = os.fstat(descriptor)
+            if not stat.S_ISREG(status.st_mode):
+                raise SecretFileError("is not a regular file")
+            if status.st_mode & (stat.S_IROTH | stat.S_IWOTH):
+                raise SecretFileError(f"everyone on this machine may read or change; mend that with: chmod o-rw {path}")
+            content = file.read(MAX_SECRET_FILE_BYTES + 1)
+    except OSError as error:
+        raise SecretFileError(f"cannot be read ({os.strerror(error.errno or 0)})") from None
+    if len(content) > MAX_SECRET_FILE_BYTES:
+        raise SecretFileError(f"is larger than {MAX_SECRET_FILE_BYTES} bytes")
+    try:
+        return content.decode("utf-8")
+    except UnicodeDecodeError:  # its text repeats a byte of the secret
+        raise SecretFileError("is not UTF-8 text") from None
+
+
+def _example_dsn(role: str) -> str:
+    return f"postgresql://{role}@db.example.com/limena?sslmode=verify-full&sslrootcert=system"
