@@ -1,0 +1,125 @@
+"""Passwords: what may be set as one, how it is hashed, and how it is compared without telling who exists.
+
+The stored text is bcrypt (`$2b$`, 60 characters) over base64(HMAC-SHA-256(label, password)): 44 characters whatever the
+password is, so that neither bcrypt's limit of 72 bytes nor a NUL byte cuts anything off, and a hash that leaks from
+another system that feeds bare SHA-256 to bcrypt cannot be tried here ("password shucking"). The password is the UTF-8
+of its NFC form (RFC 8265 section 4.2): the same characters typed on another keyboard match, while `²` and `2` stay
+different.
+
+bcrypt releases the GIL, so hashing runs in a bounded pool of threads and never on the event loop.
+
+Refuses: to raise for a stored hash that is malformed or costs more than any of ours (it verifies as False, in the usual
+time), and to log or return a password. It sets no rules of composition (NIST SP 800-63B section 3.1.1.2, ASVS 5.0
+6.2.5).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import hmac
+import re
+import secrets
+import unicodedata
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Final, TypeVar
+
+import bcrypt
+
+MINIMUM_LENGTH: Final = 12
+MAXIMUM_LENGTH: Final = 256
+"""Characters of the NFC form. Checked where a password is set, never where one is shown: the rule may have changed
+since."""
+
+_T = TypeVar("_T")
+_LABEL: Final = b"limena password v1"
+# The 22nd character of the salt carries two bits: bcrypt refuses any but these four.
+_STORED: Final = re.compile(r"\$2b\$([0-9]{2})\$[./A-Za-z0-9]{21}[.Oeu][./A-Za-z0-9]{31}")
+_MINIMUM_COST: Final = 4
+# A stored hash that claims a cost of 31 would keep a thread busy for days. The configuration allows 16 at most.
+_MAXIMUM_COST: Final = 16
+
+
+class PasswordRefused(ValueError):
+    """A password that may not be set. The text is a sentence for its owner, without the password."""
+
+
+def check_new_password(password: str) -> None:
+    """Raises `PasswordRefused` when `password` is shorter than 12 characters, longer than 256, or no Unicode text."""
+    normalised = unicodedata.normalize("NFC", password)
+    if len(normalised) < MINIMUM_LENGTH:
+        raise PasswordRefused(f"A password has at least {MINIMUM_LENGTH} characters.")
+    if len(normalised) > MAXIMUM_LENGTH:
+        raise PasswordRefused(f"A password has at most {MAXIMUM_LENGTH} characters.")
+    if any("\ud800" <= character <= "\udfff" for character in normalised):
+        raise PasswordRefused("A password holds no lone surrogates.")
+
+
+class HashingBusy(Exception):
+    """More passwords are waiting than can be worked off in a bearable time: the caller should answer 503."""
+
+
+class PasswordHasher:
+    """bcrypt at one cost, in `workers` threads. Making one takes as long as hashing one password: do it at the start.
+
+    An unknown address takes as long as a known one: `verify(password, None)` compares with a hash of the same cost that
+    no password is known for. (An address whose hash still has an older cost answers sooner or later than that, until it
+    is hashed anew.)
+
+    At most `WAITING_PER_WORKER` calls wait for each thread; the next one raises `HashingBusy`. A flood of log-ins
+    delays log-ins, and nothing else grows with it."""
+
+    WAITING_PER_WORKER: Final = 32
+
+    def __init__(self, cost: int, workers: int) -> None:
+        self._cost: Final = cost
+        self._executor: Final = ThreadPoolExecutor(max_workers=workers, thread_name_prefix="bcrypt")
+        self._most_calls: Final = workers * (1 + self.WAITING_PER_WORKER)
+        self._calls = 0
+        self._dummy: Final = _hash(secrets.token_urlsafe(32), cost)
+
+    async def hash(self, password: str) -> str:
+        """The text to store. Does not check the length: see `check_new_password`."""
+        return await self._run(lambda: _hash(password, self._cost))
+
+    async def verify(self, password: str, stored: str | None) -> bool:
+        """Whether `stored` was made of `password`. None, and what is no hash of ours, takes as long and is False."""
+        if stored is None or not _is_usable(stored):
+            await self._run(lambda: _matches(password, self._dummy))
+            return False
+        return await self._run(lambda: _matches(password, stored))
+
+    def close(self) -> None:
+        """Waits for the calls that are running; those that wait for a thread are cancelled."""
+        self._executor.shutdown(wait=True, cancel_futures=True)
+
+    async def _run(self, work: Callable[[], _T]) -> _T:
+        # Counted on the event loop's thread alone. A client who hangs up gives its place in the queue back.
+        if self._calls >= self._most_calls:
+            raise HashingBusy("too many passwords are waiting to be hashed")
+        self._calls += 1
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._executor, work)
+        finally:
+            self._calls -= 1
+
+
+def _key(password: str) -> bytes:
+    """44 ASCII characters that stand for the password. Any text has one: a lone surrogate is a character like
+    others."""
+    text = unicodedata.normalize("NFC", password).encode("utf-8", "surrogatepass")
+    return base64.b64encode(hmac.digest(_LABEL, text, "sha256"))
+
+
+def _hash(password: str, cost: int) -> str:
+    return bcrypt.hashpw(_key(password), bcrypt.gensalt(cost)).decode("ascii")
+
+
+def _matches(password: str, stored: str) -> bool:
+    return bcrypt.checkpw(_key(password), stored.encode("ascii"))  # compares in constant time
+
+
+def _is_usable(stored: str) -> bool:
+    match = _STORED.fullmatch(stored)
+    return match is not None and _MINIMUM_COST <= int(match[1]) <= _MAXIMUM_COST
