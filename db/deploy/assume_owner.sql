@@ -1,10 +1,11 @@
 -- From the deployer to limena_owner, for the rest of the session.
 --
--- A deployer that is no superuser has to be a member of limena_owner for that. 16 and later: a member that does not inherit; that
--- may stay. 15 knows no such membership, and a LOGIN role that inherits from limena_owner passes every policy that names it: so
--- there it is granted, used and taken back within this one statement, and no other session ever sees it. SET ROLE is checked when
--- it happens, not afterwards. The way back to the deployer's own rights, and forth again, is a function with a SET role clause:
--- nothing else in SQL returns to a role that one could no longer assume.
+-- A deployer that is no superuser has to be a member of limena_owner for that. 16 and later: a member that does not
+-- inherit; that may stay. 15 knows no such membership, and a LOGIN role that inherits from limena_owner passes every
+-- policy that names it: so there it is granted, used and taken back within this one statement, and no other session
+-- ever sees it. SET ROLE is checked when it happens, not afterwards. The way back to the deployer's own rights, and
+-- forth again, is a function with a SET role clause: nothing else in SQL returns to a role that one could no longer
+-- assume.
 do $$
 declare
     v_deployer pg_catalog.pg_roles;

@@ -1,5 +1,6 @@
--- Functions are made with check_function_bodies off, since one may call another that comes later. Now that all are there, each is
--- handed to its language's validator, so that a mistake in a body stops the deploy and not the first request that meets it.
+-- Functions are made with check_function_bodies off, since one may call another that comes later. Now that all are
+-- there, each is handed to its language's validator, so that a mistake in a body stops the deploy and not the first
+-- request that meets it.
 do $$
 declare
     v_function record;

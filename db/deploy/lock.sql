@@ -1,6 +1,7 @@
 -- One deploy at a time in a database. The key is the six letters of "limena". For the session, since files that are not
--- transactional need it as well; and tried, not waited for: a waiting statement holds a snapshot, and CREATE INDEX CONCURRENTLY in
--- the deploy that has the lock would wait for that snapshot to go. `limena deploy` tries again until it gets it; psql stops here.
+-- transactional need it as well; and tried, not waited for: a waiting statement holds a snapshot, and CREATE INDEX
+-- CONCURRENTLY in the deploy that has the lock would wait for that snapshot to go. `limena deploy` tries again until it
+-- gets it; psql stops here.
 do $$
 declare
     v_key constant bigint := x'6c696d656e61'::bigint;

@@ -3,12 +3,14 @@ do $$
 declare
     v_findings text;
 begin
-    select string_agg(format('%s: %s: %s', c.check_name, c.object, c.finding), E'\n' order by c.check_name, c.object, c.finding)
-    into v_findings
-    from limena.self_check() as c;
+    select string_agg(c.line, e'\n' order by c.line) into v_findings
+    from (
+        select format('%s: %s: %s', s.check_name, s.object, s.finding) as line
+        from limena.self_check() as s
+    ) as c;
 
     if v_findings is not null then
-        raise exception E'the self-check found:\n%', v_findings using errcode = 'P0001';
+        raise exception e'the self-check found:\n%', v_findings using errcode = 'P0001';
     end if;
 end;
 $$;

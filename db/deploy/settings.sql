@@ -16,7 +16,8 @@ set datestyle = 'ISO, YMD';
 set intervalstyle = 'postgres';
 set default_transaction_isolation = 'read committed';
 
--- A statement that queues for an exclusive lock makes everyone else queue behind it: give up soon, and run the deploy again.
+-- A statement that queues for an exclusive lock makes everyone else queue behind it: give up soon, and run the deploy
+-- again.
 set lock_timeout = '10s';
 set statement_timeout = '15min';
 set idle_in_transaction_session_timeout = '5min';

@@ -1,10 +1,11 @@
 -- The five roles, the two schemas, deny-first defaults, and the ledger of `limena deploy`.
 --
--- The only schema file that runs as the deployer: a superuser, or a role with CREATEROLE that owns the database. Every file after
--- it runs as limena_owner. Roles belong to the server, not to the database: those that another database's Limena has made are
--- taken over if they are harmless, and refused by name if they are not. What the deployer may not repair is refused, never ignored.
--- No role gets a password here: a secret has no place in SQL text. What PUBLIC loses on the database is in
--- db/deploy/close_database.sql, because those rights do not travel with a dump and have to be looked at again in each deploy.
+-- The only schema file that runs as the deployer: a superuser, or a role with CREATEROLE that owns the database. Every
+-- file after it runs as limena_owner. Roles belong to the server, not to the database: those that another database's
+-- Limena has made are taken over if they are harmless, and refused by name if they are not. What the deployer may not
+-- repair is refused, never ignored. No role gets a password here: a secret has no place in SQL text. What PUBLIC loses
+-- on the database is in db/deploy/close_database.sql, because those rights do not travel with a dump and have to be
+-- looked at again in each deploy.
 
 do $$
 declare
@@ -36,7 +37,8 @@ begin
                 );
                 execute format('comment on role %I is %L', v_wanted.name, v_wanted.purpose);
             exception
-                -- A deploy of another database of this server was faster. The role it made is checked below like any other.
+                -- A deploy of another database of this server was faster. The role it made is checked below like any
+                -- other.
                 when duplicate_object or unique_violation then null;
             end;
         end if;
@@ -44,14 +46,16 @@ begin
         select r.* into strict v_role from pg_roles as r where r.rolname = v_wanted.name;
 
         if v_role.rolsuper or v_role.rolbypassrls then
-            raise exception 'the role % exists and is a superuser or has BYPASSRLS: row-level security would not bind it', v_role.rolname
-                using errcode = '55000', hint = 'Take that attribute away, or rename the role if it is not Limena''s.';
+            raise exception 'the role % exists and is a superuser or has BYPASSRLS', v_role.rolname
+                using errcode = '55000',
+                hint = 'Row-level security would not bind it. Take that away, or rename a role that is not Limena''s.';
         end if;
 
         -- Only what differs: on PostgreSQL 15 even naming REPLICATION needs a superuser.
         v_change := concat_ws(
             ' ',
-            case when v_role.rolcanlogin <> v_wanted.can_login then case when v_wanted.can_login then 'login' else 'nologin' end end,
+            case when v_wanted.can_login and not v_role.rolcanlogin then 'login' end,
+            case when v_role.rolcanlogin and not v_wanted.can_login then 'nologin' end,
             case when v_role.rolinherit then 'noinherit' end,
             case when v_role.rolcreatedb then 'nocreatedb' end,
             case when v_role.rolcreaterole then 'nocreaterole' end,
@@ -62,8 +66,9 @@ begin
                 execute format('alter role %I %s', v_role.rolname, v_change);
             exception
                 when insufficient_privilege then
-                    raise exception 'the role % exists, needs to be %, and % may not alter it', v_role.rolname, upper(v_change), session_user
-                        using errcode = '42501', hint = format('A superuser runs: alter role %I %s', v_role.rolname, v_change);
+                    raise exception 'the role % exists, and % may not alter it', v_role.rolname, session_user
+                        using errcode = '42501',
+                        hint = format('A superuser runs: alter role %I %s', v_role.rolname, v_change);
             end;
         end if;
 
@@ -72,13 +77,14 @@ begin
         from pg_auth_members as m
         where m.member = v_role.oid;
         if v_names is not null then
-            raise exception 'the role % exists and is a member of %: a role of Limena is a member of nothing', v_role.rolname, v_names
-                using errcode = '55000', hint = 'Revoke that membership, or rename the role if it is not Limena''s.';
+            raise exception 'the role % exists and is a member of %', v_role.rolname, v_names
+                using errcode = '55000',
+                hint = 'A role of Limena is a member of nothing. Revoke that, or rename a role that is not Limena''s.';
         end if;
     end loop;
 
-    -- Whoever inherits from limena_owner passes the policies that name it. Superusers pass everything anyway. (to_jsonb, because
-    -- inherit_option is a column of 16 and later; before, inheriting is a property of the member.)
+    -- Whoever inherits from limena_owner passes the policies that name it. Superusers pass everything anyway.
+    -- (to_jsonb, because inherit_option is a column of 16 and later; before, inheriting is a property of the member.)
     select string_agg(r.rolname, ', ' order by r.rolname) into v_names
     from pg_auth_members as m
     inner join pg_roles as r on r.oid = m.member
@@ -87,13 +93,15 @@ begin
         and not r.rolsuper;
     if v_names is not null then
         raise exception 'limena_owner has members that inherit from it: %', v_names
-            using errcode = '55000', hint = 'Revoke those memberships: whoever inherits from limena_owner sees every tenant.';
+            using errcode = '55000',
+            hint = 'Whoever inherits from limena_owner sees every tenant: revoke those memberships.';
     end if;
 end;
 $$;
 
--- To make something in the owner's name, the deployer has to be a member. 16 and later have a membership that does not inherit,
--- and it stays. 15 has not: there db/deploy/assume_owner.sql, which is the next to run, takes it back before the commit.
+-- To make something in the owner's name, the deployer has to be a member. 16 and later have a membership that does not
+-- inherit, and it stays. 15 has not: there db/deploy/assume_owner.sql, which is the next to run, takes it back before
+-- the commit.
 do $$
 begin
     if (select r.rolsuper from pg_roles as r where r.rolname = session_user) then
@@ -126,7 +134,7 @@ alter default privileges revoke execute on functions from public;
 grant usage on schema limena to limena_app, limena_auth, limena_readonly, limena_maintenance;
 
 create table limena_private.deployed_files (
-    path text not null,
+    path text not null, -- noqa: RF04
     sha256 text not null,
     deployed_at timestamptz not null default now(),
     deployed_by text not null default session_user,
@@ -135,7 +143,7 @@ create table limena_private.deployed_files (
 );
 
 comment on table limena_private.deployed_files is
-'The files of db/ that this database was made from. Written by limena deploy alone; limena.deployed_digest() sums it up.';
+'The files of db/ that made this database. Only limena deploy writes it; limena.deployed_digest() sums it up.';
 comment on column limena_private.deployed_files.path is 'below db/, with forward slashes';
 comment on column limena_private.deployed_files.sha256 is 'of the file''s text with LF line ends, in hex';
 
