@@ -1,5 +1,5 @@
 create or replace function limena.list_api_keys(p_limit integer default 50, p_after text default null)
-returns jsonb
+returns json
 language plpgsql
 stable
 security invoker
@@ -14,30 +14,19 @@ declare
 begin
     perform limena.require('api_keys:read');
 
-    return jsonb_build_object(
-        'items', coalesce(jsonb_agg(p.item order by p.place) filter (where p.place <= v_limit), '[]'),
-        'next', max(p.cursor) filter (where p.place = v_limit and p.is_followed)
+    return json_build_object(
+        'items', coalesce(json_agg(p.item order by p.place) filter (where p.place <= v_limit), '[]'),
+        'next', max(limena.cursor_of(p.created_at, p.id::text)) filter (where p.place = v_limit and p.is_followed)
     )
     from (
         select
             row_number() over newest_first as place,
             lead(true) over newest_first is not null as is_followed,
-            limena.cursor_of(k.created_at, k.id::text) as cursor,
-            jsonb_build_object(
-                'id', k.id,
-                'name', k.name,
-                'prefix', k.prefix,
-                'last_four', k.last_four,
-                'scopes', to_jsonb(k.scopes),
-                'created_by', k.created_by,
-                'created_at', k.created_at,
-                'expires_at', k.expires_at,
-                'last_used_at', u.last_used_at,
-                'revoked_at', k.revoked_at
-            ) as item
+            k.created_at,
+            k.id,
+            k as item
         from (
             select
-                a.tenant_id,
                 a.id,
                 a.name,
                 a.prefix,
@@ -46,14 +35,15 @@ begin
                 a.created_by,
                 a.created_at,
                 a.expires_at,
+                u.last_used_at,
                 a.revoked_at
             from limena.api_keys as a
+            left join limena.api_key_uses as u on a.tenant_id = u.tenant_id and a.id = u.api_key_id
             where a.tenant_id = (select limena.current_tenant_id())
                 and (a.created_at, a.id) < (v_before_at, v_before_id)
             order by a.created_at desc, a.id desc
             limit v_limit + 1
         ) as k
-        left join limena.api_key_uses as u on k.tenant_id = u.tenant_id and k.id = u.api_key_id
         window newest_first as (order by k.created_at desc, k.id desc)
     ) as p;
 end;

@@ -8,7 +8,7 @@ create or replace function limena.list_audit_logs(
     p_from timestamptz default null,
     p_to timestamptz default null
 )
-returns jsonb
+returns json
 language plpgsql
 stable
 security invoker
@@ -21,30 +21,17 @@ declare
 begin
     perform limena.require('audit:read');
 
-    return jsonb_build_object(
-        'items', coalesce(jsonb_agg(p.item order by p.place) filter (where p.place <= v_limit), '[]'),
-        'next', max(p.cursor) filter (where p.place = v_limit and p.is_followed)
+    return json_build_object(
+        'items', coalesce(json_agg(p.item order by p.place) filter (where p.place <= v_limit), '[]'),
+        'next', max(limena.cursor_of(p.occurred_at, p.seq::text)) filter (where p.place = v_limit and p.is_followed)
     )
     from (
         select
             row_number() over newest_first as place,
             lead(true) over newest_first is not null as is_followed,
-            limena.cursor_of(a.occurred_at, a.seq::text) as cursor,
-            jsonb_build_object(
-                'id', a.id,
-                'occurred_at', a.occurred_at,
-                'action', a.action,
-                'actor_type', a.actor_type,
-                'actor_id', a.actor_id,
-                'actor_label', a.actor_label,
-                'entity_type', a.entity_type,
-                'entity_id', a.entity_id,
-                'changes', a.changes,
-                'details', a.details,
-                'request_id', a.request_id,
-                'ip', host(a.ip),
-                'user_agent', a.user_agent
-            ) as item
+            a.occurred_at,
+            a.seq,
+            i as item
         from (
             select l.*
             from limena.audit_logs as l
@@ -59,6 +46,22 @@ begin
             order by l.occurred_at desc, l.seq desc
             limit v_limit + 1
         ) as a
+        cross join lateral (
+            select
+                a.id,
+                a.occurred_at,
+                a.action,
+                a.actor_type,
+                a.actor_id,
+                a.actor_label,
+                a.entity_type,
+                a.entity_id,
+                a.changes,
+                a.details,
+                a.request_id,
+                host(a.ip) as ip,
+                a.user_agent
+        ) as i
         window newest_first as (order by a.occurred_at desc, a.seq desc)
     ) as p;
 end;

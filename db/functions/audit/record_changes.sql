@@ -18,7 +18,7 @@ set extra_float_digits = 1
 as $$
 declare
     v_table limena_private.audited_tables;
-    v_context jsonb := limena_private.verified_context();
+    v_context jsonb := limena_private.verified_context()::jsonb;
     v_old jsonb[];
     v_new jsonb[];
 begin

@@ -16,7 +16,7 @@ security invoker
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    v_context jsonb := limena_private.verified_context();
+    v_context jsonb := limena_private.verified_context()::jsonb;
 begin
     perform pg_current_xact_id();  -- before seq is drawn: what seals the log later relies on this order
     insert into limena.audit_logs (

@@ -8,7 +8,7 @@ security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    v_context jsonb := limena_private.verified_context();
+    v_context jsonb := limena_private.verified_context()::jsonb;
 begin
     return case when v_context ->> 'actor_type' = 'api_key' then (v_context ->> 'actor_id')::uuid end;
 end;

@@ -8,7 +8,7 @@ security definer
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-    return limena_private.verified_context();
+    return limena_private.verified_context()::jsonb;
 end;
 $$;
 

@@ -12,7 +12,7 @@ as $$
 begin
     return array(
         select p.name
-        from jsonb_array_elements_text(coalesce(limena_private.verified_context() -> 'permissions', '[]')) as p (name)
+        from jsonb_array_elements_text(coalesce(limena_private.verified_context()::jsonb -> 'permissions', '[]')) as p (name)
     );
 end;
 $$;

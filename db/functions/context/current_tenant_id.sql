@@ -11,7 +11,10 @@ security definer
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-    return (limena_private.verified_context() ->> 'tenant_id')::uuid;
+    if limena_private.verified_context() is null then
+        return null;
+    end if;
+    return nullif(current_setting('app.current_tenant_id'), '')::uuid;
 end;
 $$;
 

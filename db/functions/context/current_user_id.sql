@@ -10,7 +10,7 @@ security definer
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-    return (limena_private.verified_context() ->> 'user_id')::uuid;
+    return (limena_private.verified_context()::jsonb ->> 'user_id')::uuid;
 end;
 $$;
 

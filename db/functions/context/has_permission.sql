@@ -10,7 +10,7 @@ security definer
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-    return coalesce((limena_private.verified_context() -> 'permissions') ? p_permission, false);
+    return coalesce((limena_private.verified_context()::jsonb -> 'permissions') ? p_permission, false);
 end;
 $$;
 

@@ -13,7 +13,7 @@ security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    v_context jsonb := limena_private.verified_context();
+    v_context jsonb := limena_private.verified_context()::jsonb;
 begin
     if v_context is null then
         raise exception 'there is no context to record a denial in' using errcode = '42501';

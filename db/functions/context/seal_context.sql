@@ -22,7 +22,9 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_tenant_id text := coalesce(p_tenant_id::text, '');
+    v_secret bytea;
     v_context text := jsonb_build_object(
+        'tenant_id', p_tenant_id,
         'actor_type', p_actor_type,
         'actor_id', p_actor_id,
         'actor_label', p_actor_label,
@@ -35,10 +37,11 @@ declare
         'user_agent', left(p_user_agent, 512)
     )::text;
 begin
+    select k.secret into strict v_secret from limena_private.seal_keys as k;
     perform
         set_config('app.current_tenant_id', v_tenant_id, true),
         set_config('app.context', v_context, true),
-        set_config('app.seal', limena_private.seal(v_tenant_id, v_context), true);
+        set_config('app.seal', encode(limena_private.seal(v_secret, v_tenant_id, v_context), 'hex'), true);
 end;
 $$;
 

@@ -1,5 +1,5 @@
 create or replace function limena.list_members(p_limit integer default 50, p_after text default null)
-returns jsonb
+returns json
 language plpgsql
 stable
 security invoker
@@ -14,31 +14,31 @@ declare
 begin
     perform limena.require('members:read');
 
-    return jsonb_build_object(
-        'items', coalesce(jsonb_agg(p.item order by p.place) filter (where p.place <= v_limit), '[]'),
-        'next', max(p.cursor) filter (where p.place = v_limit and p.is_followed)
+    return json_build_object(
+        'items', coalesce(json_agg(p.item order by p.place) filter (where p.place <= v_limit), '[]'),
+        'next', max(limena.cursor_of(p.created_at, p.user_id::text)) filter (where p.place = v_limit and p.is_followed)
     )
     from (
         select
             row_number() over newest_first as place,
             lead(true) over newest_first is not null as is_followed,
-            limena.cursor_of(m.created_at, m.user_id::text) as cursor,
-            jsonb_build_object(
-                'user_id', m.user_id,
-                'email', u.email,
-                'display_name', u.display_name,
-                'role', m.role,
-                'created_at', m.created_at
-            ) as item
+            m.created_at,
+            m.user_id,
+            m as item
         from (
-            select a.*
+            select
+                a.user_id,
+                u.email,
+                u.display_name,
+                a.role,
+                a.created_at
             from limena.memberships as a
+            inner join limena.users as u on a.user_id = u.id
             where a.tenant_id = (select limena.current_tenant_id())
                 and (a.created_at, a.user_id) < (v_before_at, v_before_id)
             order by a.created_at desc, a.user_id desc
             limit v_limit + 1
         ) as m
-        inner join limena.users as u on m.user_id = u.id
         window newest_first as (order by m.created_at desc, m.user_id desc)
     ) as p;
 end;
