@@ -122,3 +122,112 @@ begin
         set_config('app.seal', '', true);
 end;
 $$;
+
+-- What a statement comes to for whoever runs it here and now: the number of rows, or the SQLSTATE. It leaves nothing behind.
+create function tests.outcome(p_statement text)
+returns text
+language plpgsql
+as $$
+declare
+    v_rows bigint;
+begin
+    begin
+        execute p_statement;
+        get diagnostics v_rows = row_count;
+        raise exception '%', v_rows using errcode = 'TS000';
+    exception
+        when sqlstate 'TS000' then return sqlerrm;
+        when others then return sqlstate;
+    end;
+end;
+$$;
+
+-- The same for several actors, each of whom enters tenant a anew: 'nobody 0, viewer 0, admin 2'. An actor is `nobody`, a role, or the name
+-- of an API key that make_api_key() made.
+create function tests.outcomes(p_statement text, p_actors text [] default '{nobody, viewer, member, admin, owner}')
+returns text
+language plpgsql
+as $$
+declare
+    v_actor text;
+    v_outcome text;
+    v_outcomes text[] := '{}';
+begin
+    foreach v_actor in array p_actors loop
+        begin
+            if v_actor = any (enum_range(null::limena.member_role)::text[]) then
+                perform tests.enter_as('a', v_actor);
+            elsif v_actor <> 'nobody' then
+                perform tests.enter_with_key('a', v_actor);
+            end if;
+            v_outcome := tests.outcome(p_statement);
+            raise exception '%', v_outcome using errcode = 'TS000';
+        exception
+            when sqlstate 'TS000' then v_outcomes := v_outcomes || (v_actor || ' ' || sqlerrm);
+        end;
+    end loop;
+    return array_to_string(v_outcomes, ', ');
+end;
+$$;
+
+-- All of a table's policies, for results_eq(): one line a policy.
+create function tests.policies_of(p_table regclass)
+returns setof text
+language sql
+stable
+as $$
+select
+    p.polname
+    || case p.polcmd when 'r' then ': select' when 'a' then ': insert' when 'w' then ': update' when 'd' then ': delete' else ': all' end
+    || ' to '
+    || (
+        select string_agg(coalesce(r.rolname, 'public'), ', ' order by r.rolname)
+        from unnest(p.polroles) as o (oid)
+        left join pg_roles as r on o.oid = r.oid
+    )
+    || case when p.polpermissive then '' else ', restrictive' end
+from pg_policy as p
+where p.polrelid = p_table
+order by p.polname collate "C"
+$$;
+
+-- All that is granted on a table to anyone but its owner: one line a role and privilege, with the columns where it is a column grant.
+create function tests.privileges_of(p_table regclass)
+returns setof text
+language sql
+stable
+as $$
+select g.line
+from (
+    select
+        coalesce(r.rolname, 'public') || ': ' || lower(x.privilege_type) || ' on the table'
+        || case when x.is_grantable then ', with grant option' else '' end as line
+    from pg_class as c
+    cross join aclexplode(c.relacl) as x
+    left join pg_roles as r on x.grantee = r.oid
+    where c.oid = p_table and x.grantee <> c.relowner
+    union all
+    select
+        coalesce(r.rolname, 'public') || ': ' || lower(x.privilege_type)
+        || ' (' || string_agg(a.attname, ', ' order by a.attnum) || ')'
+        || case when x.is_grantable then ', with grant option' else '' end
+    from pg_class as c
+    inner join pg_attribute as a on c.oid = a.attrelid and not a.attisdropped
+    cross join aclexplode(a.attacl) as x
+    left join pg_roles as r on x.grantee = r.oid
+    where c.oid = p_table and x.grantee <> c.relowner
+    group by r.rolname, x.privilege_type, x.is_grantable
+) as g
+order by g.line collate "C"
+$$;
+
+-- Row-level security of a table: 'forced', 'enabled' or 'off'.
+create function tests.row_security_of(p_table regclass)
+returns text
+language sql
+stable
+as $$
+select case when c.relrowsecurity and c.relforcerowsecurity then 'forced' when c.relrowsecurity then 'enabled' else 'off' end
+from pg_class as c
+where c.oid = p_table
+$$;

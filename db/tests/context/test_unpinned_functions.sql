@@ -1,0 +1,52 @@
+-- The functions that pin no search_path of their own must not care about it: every name and operator in them is qualified. Here each function and
+-- operator that their source uses unqualified would be found in a hostile schema first, and would raise.
+begin;
+select plan(4);
+
+create schema hostile;
+grant usage on schema hostile to limena_owner;
+create function hostile.sha256(bytea) returns bytea language plpgsql as $$ begin raise exception 'shadowed'; end $$;
+create function hostile.encode(bytea, text) returns text language plpgsql as $$ begin raise exception 'shadowed'; end $$;
+create function hostile.convert_to(text, name) returns bytea language plpgsql as $$ begin raise exception 'shadowed'; end $$;
+create function hostile.current_setting(text, boolean) returns text language plpgsql as $$ begin raise exception 'shadowed'; end $$;
+create function hostile.int4send(integer) returns bytea language plpgsql as $$ begin raise exception 'shadowed'; end $$;
+create function hostile.timestamptz_send(timestamptz) returns bytea language plpgsql as $$ begin raise exception 'shadowed'; end $$;
+create function hostile.transaction_timestamp() returns timestamptz language plpgsql as $$ begin raise exception 'shadowed'; end $$;
+create function hostile.pg_backend_pid() returns integer language plpgsql as $$ begin raise exception 'shadowed'; end $$;
+create function hostile.differ(bytea, bytea) returns boolean language plpgsql as $$ begin raise exception 'shadowed'; end $$;
+create function hostile.same(text, text) returns boolean language plpgsql as $$ begin raise exception 'shadowed'; end $$;
+create function hostile.glue(bytea, bytea) returns bytea language plpgsql as $$ begin raise exception 'shadowed'; end $$;
+create operator hostile.<> (leftarg = bytea, rightarg = bytea, function = hostile.differ);
+create operator hostile.= (leftarg = text, rightarg = text, function = hostile.same);
+create operator hostile.|| (leftarg = bytea, rightarg = bytea, function = hostile.glue);
+grant execute on all functions in schema hostile to limena_owner;
+
+select is(
+    array(
+        select p.oid::regprocedure::text
+        from pg_proc as p
+        where p.pronamespace in ('limena'::regnamespace, 'limena_private'::regnamespace)
+            and not coalesce('search_path=pg_catalog, pg_temp' = any (p.proconfig), false)
+        order by 1
+    ),
+    array['limena_private.platform_tenant_id()', 'limena_private.seal(bytea,text,text)', 'limena_private.verified_context()'],
+    'these functions alone pin no search_path'
+);
+
+select tests.make_tenants();
+set local role limena_app;
+select tests.enter_as('a');
+reset role;
+set local role limena_owner;
+set local search_path = hostile, pg_catalog;
+select pgtap.throws_ok('select hostile.current_setting(''x'', true)', 'P0001', 'shadowed', 'the trap works');
+select pgtap.ok(
+    (limena_private.verified_context()::pg_catalog.jsonb operator(pg_catalog.->>) 'tenant_id') is not null,
+    'verified_context() and seal() find the functions and operators of pg_catalog'
+);
+select pgtap.ok(limena_private.platform_tenant_id() is not null, 'and platform_tenant_id() its type');
+
+reset role;
+set local search_path = pgtap, tests, public;
+select * from finish();
+rollback;
