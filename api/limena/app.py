@@ -1,0 +1,118 @@
+"""The Starlette application: what it is made of, in which order, and what opens and closes with it.
+
+It starts with the database down, answers 503, and serves as soon as the database is there. Refuses to hold anything
+that a request could find changed: settings and keys are read once, all state is PostgreSQL's.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Final, cast
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import Response
+
+from limena.config import Settings
+from limena.deploy import expected_digest, source_dir
+from limena.errors import Problem
+from limena.middleware import ErrorBoundary, RequestId, SecurityHeaders, describe
+from limena.passwords import PasswordHasher
+from limena.pools import create_call_pool
+from limena.procedures import CatalogError
+from limena.routes import ENDPOINTS
+from limena.routing import Endpoint, HandlerRoute, ProcedureRoute, starlette_routes
+from limena.services import Services, services_of
+from limena.tokens import KeyRing
+from limena.transaction import Database
+
+log = logging.getLogger("limena")
+
+_OF_STATUS: Final = {404: "not_found", 405: "method_not_allowed", 413: "payload_too_large"}
+
+
+def create_app(settings: Settings, *, endpoints: Sequence[Endpoint] = ENDPOINTS) -> Starlette:
+    """The application. Blocks while it loads the keys and makes one password hash; opens no connection before its
+    lifespan begins. Raises what `KeyRing.from_settings` raises."""
+    app_pool = create_call_pool(
+        settings.app_dsn,
+        name="limena api",
+        size=settings.app_pool_size,
+        timeout=settings.pool_timeout_seconds,
+        statement_timeout_ms=settings.statement_timeout_ms,
+    )
+    auth_pool = create_call_pool(
+        settings.auth_dsn,
+        name="limena auth",
+        size=settings.auth_pool_size,
+        timeout=settings.pool_timeout_seconds,
+        statement_timeout_ms=settings.statement_timeout_ms,
+    )
+    hasher = PasswordHasher(settings.bcrypt_cost, settings.password_workers)
+
+    @asynccontextmanager
+    async def lifespan(_app: Starlette) -> AsyncIterator[None]:
+        try:
+            async with app_pool, auth_pool:  # does not wait: the database may come later
+                yield
+        finally:
+            hasher.close()
+
+    app = Starlette(
+        routes=starlette_routes(endpoints),
+        middleware=[
+            # From the outside in.
+            Middleware(RequestId),
+            Middleware(SecurityHeaders, hsts=settings.environment == "production"),
+            Middleware(ErrorBoundary),
+        ],
+        exception_handlers={Problem: _on_problem, CatalogError: _on_catalog_error, HTTPException: _on_http_exception},
+        lifespan=lifespan,
+    )
+    # A redirect to the path with a slash at its end would be built from the Host header.
+    app.router.redirect_slashes = False
+    app.state.services = Services(
+        settings=settings,
+        keys=KeyRing.from_settings(settings),
+        hasher=hasher,
+        database=Database(app_pool, auth_pool, procedures_of(endpoints)),
+        expected_digest=expected_digest(source_dir()),
+        endpoints=tuple(endpoints),
+    )
+    return app
+
+
+def procedures_of(endpoints: Sequence[Endpoint]) -> set[str]:
+    """The names of all procedures that routes call."""
+    names = {"require"}
+    for endpoint in endpoints:
+        match endpoint:
+            case ProcedureRoute():
+                names.add(endpoint.procedure)
+            case HandlerRoute():
+                names.update(endpoint.procedures)
+    return names
+
+
+async def _on_problem(request: Request, error: Exception) -> Response:
+    problem = cast(Problem, error)
+    if problem.status >= 500:
+        cause = problem.__cause__ or problem
+        log.error("%s: %s, request %s", problem.code, describe(cause), request.state.request_id)
+    return problem.response(request_id=request.state.request_id, base_url=services_of(request).settings.base_url)
+
+
+async def _on_catalog_error(request: Request, error: Exception) -> Response:
+    log.error("%s", error)  # names of functions and arguments, no values
+    return await _on_problem(request, Problem("unavailable"))
+
+
+async def _on_http_exception(request: Request, error: Exception) -> Response:
+    """Starlette's own: no such path, no such method."""
+    raised = cast(HTTPException, error)
+    code = _OF_STATUS.get(raised.status_code, "invalid_request" if raised.status_code < 500 else "internal_error")
+    return await _on_problem(request, Problem(code, headers=raised.headers))

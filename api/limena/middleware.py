@@ -1,0 +1,125 @@
+"""What every answer has, errors too: a request id, the security headers, and no more than a sentence when something
+breaks.
+
+Pure ASGI: an answer passes through as it is made, nothing is buffered. `limena.app` lists them in their order; what
+else belongs at the front door (CSRF, rate limits, hosts and TLS) becomes a class of its own beside these.
+
+Refuses to believe a request id that comes from outside: ours is in the audit log. Refuses to log an exception's text,
+which may hold values: a log line has its type, its SQLSTATE, where it was raised, and the request id.
+"""
+
+from __future__ import annotations
+
+import logging
+import traceback
+from typing import Final
+from uuid import uuid4
+
+import psycopg
+from starlette.datastructures import MutableHeaders
+from starlette.requests import ClientDisconnect, Request
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from limena.errors import Problem, SqlError
+from limena.services import services_of
+
+log = logging.getLogger("limena")
+
+API_CSP: Final = "default-src 'none'; frame-ancestors 'none'"
+HSTS: Final = "max-age=63072000; includeSubDomains"
+"""Two years (RFC 6797)."""
+
+
+class RequestId:
+    """Gives each request an id of our own making, in `request.state.request_id` and in the answer's `X-Request-Id`."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app: Final = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        request_id = str(uuid4())
+        scope.setdefault("state", {})["request_id"] = request_id
+
+        async def send_with_id(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message)["X-Request-Id"] = request_id
+            await send(message)
+
+        await self._app(scope, receive, send_with_id)
+
+
+class SecurityHeaders:
+    """Sets what an answer has not set itself: a page has a wider CSP, a key set may be cached."""
+
+    def __init__(self, app: ASGIApp, *, hsts: bool) -> None:
+        self._app: Final = app
+        self._defaults: Final = {
+            "Content-Security-Policy": API_CSP,
+            "X-Content-Type-Options": "nosniff",
+            "Referrer-Policy": "no-referrer",
+            "Cache-Control": "no-store",
+            **({"Strict-Transport-Security": HSTS} if hsts else {}),
+        }
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name, value in self._defaults.items():
+                    headers.setdefault(name, value)
+            await send(message)
+
+        await self._app(scope, receive, send_with_headers)
+
+
+class ErrorBoundary:
+    """Turns whatever was not foreseen into a 500 without details, and into a log line without values."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app: Final = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        has_started = False
+
+        async def note_start(message: Message) -> None:
+            nonlocal has_started
+            has_started = has_started or message["type"] == "http.response.start"
+            await send(message)
+
+        try:
+            await self._app(scope, receive, note_start)
+        except ClientDisconnect:
+            return  # nobody is there to be answered
+        except Exception as error:
+            request = Request(scope)
+            log.error("%s, request %s", describe(error), request.state.request_id)
+            if (
+                not has_started
+            ):  # else the server breaks the connection off, so that half an answer is not taken for one
+                response = Problem("internal_error").response(
+                    request_id=request.state.request_id, base_url=services_of(request).settings.base_url
+                )
+                await response(scope, receive, send)
+
+
+def describe(error: BaseException) -> str:
+    """An exception for the log: its type, SQLSTATE and place, and nothing that it says."""
+    sqlstate = error.sqlstate if isinstance(error, SqlError | psycopg.Error) else None
+    place = traceback.extract_tb(error.__traceback__)[-1:]
+    return "".join(
+        [
+            type(error).__qualname__,
+            f" (SQLSTATE {sqlstate})" if sqlstate else "",
+            *(f" at {frame.filename}:{frame.lineno} in {frame.name}" for frame in place),
+        ]
+    )

@@ -1,0 +1,207 @@
+"""Connections: the pools for the API's fixed calls, and the pool for code of the user's own.
+
+A `CallPool` runs nothing but the composed statements of `limena.procedures`, one prepared statement and one round trip
+a call. It is never lent to anyone else's code: that gets `create_tenant_pool`, whose connections are wiped before each
+reuse.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import select
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, Final, TypeAlias, TypeVar
+
+from psycopg import AsyncConnection, AsyncCursor, generators
+from psycopg.abc import PQGen
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.errors import Diagnostic
+from psycopg.pq import ExecStatus
+from psycopg.pq.abc import PGconn, PGresult
+from psycopg.rows import TupleRow, tuple_row
+from psycopg_pool import AsyncConnectionPool
+
+from limena.errors import RETRIED, SqlError
+from limena.procedures import Statement
+from limena.values import Wire
+
+MAX_RETRIES: Final = 3
+"""Of a call that lost against another one (40001, 40P01): its transaction left nothing behind."""
+
+_SESSION_OPTIONS: Final = {
+    "row_security": "on",
+    "search_path": "pg_catalog,pg_temp",
+    "default_transaction_isolation": "read committed",
+    "default_transaction_read_only": "off",
+    "default_transaction_deferrable": "off",
+    "jit": "off",
+    "timezone": "UTC",
+    "datestyle": "ISO, YMD",
+    "intervalstyle": "postgres",
+    "bytea_output": "hex",
+    "client_encoding": "UTF8",
+}
+"""Start-up options, because those win over what a role may have set for itself with ALTER ROLE."""
+
+_SPACE: Final = "\\ "
+_NETWORK: Final = {
+    "connect_timeout": "5",
+    "keepalives_idle": "30",
+    "keepalives_interval": "5",
+    "keepalives_count": "3",
+    "tcp_user_timeout": "15000",
+}
+"""Seconds, and milliseconds for the last: a server that vanished without a word is noticed."""
+
+_RECONNECT_TIMEOUT_SECONDS: Final = 1.0
+"""How long the pool tries on its own to replace a connection. Then the next request that waits makes it try at once,
+instead of sitting out a back-off that doubles for minutes."""
+
+CallPool: TypeAlias = "AsyncConnectionPool[CallConnection]"
+TenantPool: TypeAlias = AsyncConnectionPool[AsyncConnection[TupleRow]]
+ConnectionT = TypeVar("ConnectionT", bound=AsyncConnection[Any])
+
+
+class CallConnection(AsyncConnection[TupleRow]):
+    """A connection that knows which statements it has prepared.
+
+    psycopg's own cache forgets a statement whose first execution fails and prepares it again under another name,
+    without deallocating it: whoever shows invalid keys would make the server's memory grow. Here a name stands for one
+    text.
+    """
+
+    def __init__(self, pgconn: PGconn, row_factory: Any = tuple_row) -> None:
+        super().__init__(pgconn, row_factory)
+        self._prepared_names: Final[set[bytes]] = set()
+
+    async def call(self, statement: Statement, values: Sequence[Wire]) -> bytes | None:
+        """The one value of the statement's one row, as PostgreSQL wrote it; None when it is NULL or there is no row.
+
+        Raises `SqlError` for what PostgreSQL refused, `psycopg.OperationalError` when the connection broke."""
+        return await self.wait(self._call(statement, values))
+
+    def _call(self, statement: Statement, values: Sequence[Wire]) -> PQGen[bytes | None]:
+        if statement.name not in self._prepared_names:
+            self.pgconn.send_prepare(statement.name, statement.text)
+            _check((yield from generators.execute(self.pgconn)))
+            self._prepared_names.add(statement.name)
+        self.pgconn.send_query_prepared(statement.name, values)
+        results = yield from generators.execute(self.pgconn)
+        _check(results)
+        return results[0].get_value(0, 0) if results[0].ntuples else None
+
+
+def _check(results: Sequence[PGresult]) -> None:
+    # More than one when the transaction fails at its commit, after the rows.
+    for result in results:
+        if result.status not in (ExecStatus.TUPLES_OK, ExecStatus.COMMAND_OK):
+            raise SqlError.from_diagnostic(Diagnostic(result))
+
+
+def create_call_pool(dsn: str, *, name: str, size: int, timeout: float, statement_timeout_ms: int) -> CallPool:
+    """A pool of `size` connections for fixed calls, not yet open. `timeout`: seconds that a request waits for one."""
+    return AsyncConnectionPool(
+        _conninfo(dsn, name=name, statement_timeout_ms=statement_timeout_ms),
+        connection_class=CallConnection,
+        kwargs={"autocommit": True, "prepare_threshold": None},
+        min_size=size,
+        timeout=timeout,
+        reconnect_timeout=_RECONNECT_TIMEOUT_SECONDS,
+        name=name,
+        open=False,
+    )
+
+
+async def call(pool: CallPool, statement: Statement, values: Sequence[Wire]) -> bytes | None:
+    """`CallConnection.call` on a connection of the pool. A call that lost against another one is tried again, at most 3
+    times. Raises `SqlError`, or `psycopg.OperationalError` when no working connection could be had or it broke."""
+    for attempt in range(MAX_RETRIES + 1):
+        try:
+            async with lend(pool) as connection:
+                return await connection.call(statement, values)
+        except SqlError as error:
+            if error.sqlstate not in RETRIED or attempt == MAX_RETRIES:
+                raise
+        await asyncio.sleep(random.uniform(0, 0.01 * 2**attempt))  # noqa: S311 – to fall out of step, not to be secret
+    raise AssertionError("the last attempt returns or raises")
+
+
+@asynccontextmanager
+async def lend(pool: AsyncConnectionPool[ConnectionT]) -> AsyncIterator[ConnectionT]:
+    """A connection whose server is still there. After a restart of the server each one in the pool is dead: they are
+    thrown away here, where nothing has been sent yet, so that no request fails for them and none runs twice."""
+    while True:
+        async with pool.connection() as connection:
+            if not _has_hung_up(connection.pgconn):
+                yield connection
+                return
+            await connection.close()
+
+
+def _has_hung_up(pgconn: PGconn) -> bool:
+    """Whether the server closed the connection while it lay idle. Costs a system call and no round trip: a server that
+    is well sends nothing unasked, but for a rare notice, which then costs a reconnect."""
+    poll = select.poll()
+    poll.register(pgconn.socket, select.POLLIN)
+    return bool(poll.poll(0))
+
+
+def create_tenant_pool(
+    dsn: str,
+    *,
+    max_size: int = 10,
+    timeout: float = 10.0,
+    statement_timeout_ms: int = 30_000,
+) -> TenantPool:
+    """A pool for `tenant_transaction`: logs in as limena_app and lends connections to code of the user's own. Not yet
+    open: `async with create_tenant_pool(dsn) as pool:`.
+
+    `timeout`: seconds to wait for a connection. What a borrower leaves behind in a session (settings, prepared
+    statements, temporary tables, locks, an isolation level) is gone before the next one gets it. Statements are not
+    prepared on the server: they would not outlive the wiping."""
+    return AsyncConnectionPool(
+        _conninfo(dsn, name="limena tenant code", statement_timeout_ms=statement_timeout_ms),
+        kwargs={"prepare_threshold": None},
+        min_size=1,
+        max_size=max_size,
+        timeout=timeout,
+        reconnect_timeout=_RECONNECT_TIMEOUT_SECONDS,
+        reset=_wipe,
+        open=False,
+    )
+
+
+async def _wipe(connection: AsyncConnection[TupleRow]) -> None:
+    """Makes a connection as good as new. The pool has rolled back what was open, and throws the connection away when
+    this raises."""
+    if connection.prepare_threshold is not None:
+        # psycopg notices DISCARD ALL only the first time it sees it, and would go on to use statements that are gone.
+        raise RuntimeError("prepare_threshold was changed: the connection cannot be used again")
+    await connection.set_autocommit(True)  # DISCARD ALL refuses to run in a transaction
+    await connection.execute("discard all")
+    await connection.set_autocommit(False)
+    await connection.set_isolation_level(None)
+    await connection.set_read_only(None)
+    await connection.set_deferrable(None)
+    connection.row_factory = tuple_row
+    connection.cursor_factory = AsyncCursor
+
+
+def _conninfo(dsn: str, *, name: str, statement_timeout_ms: int) -> str:
+    parameters = conninfo_to_dict(dsn)
+    options = {
+        **_SESSION_OPTIONS,
+        "statement_timeout": str(statement_timeout_ms),
+        "lock_timeout": str(min(statement_timeout_ms, 5_000)),
+        "idle_in_transaction_session_timeout": str(max(statement_timeout_ms, 10_000)),
+    }
+    # A space ends an option unless a backslash stands before it. Ours come last, and the last one wins.
+    settings = [f"-c {key}={value.replace(' ', _SPACE)}" for key, value in options.items()]
+    return make_conninfo(
+        dsn,
+        options=" ".join([str(parameters.get("options") or ""), *settings]).strip(),
+        application_name=name,
+        **{key: value for key, value in _NETWORK.items() if key not in parameters},
+    )

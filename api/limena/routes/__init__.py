@@ -1,0 +1,15 @@
+"""Every route of the API, one module a domain. A route that is not in `ENDPOINTS` is not served and not documented."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from limena.routes import api_keys, audit, identity, platform
+from limena.routing import Endpoint
+
+ENDPOINTS: Final[tuple[Endpoint, ...]] = (
+    *identity.ENDPOINTS,
+    *api_keys.ENDPOINTS,
+    *audit.ENDPOINTS,
+    *platform.ENDPOINTS,
+)

@@ -1,0 +1,111 @@
+"""The service itself: whether it lives, whether it is ready, its public keys, its documentation."""
+
+from __future__ import annotations
+
+import functools
+import json
+from typing import Final
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from limena import docs_page, openapi
+from limena.errors import Problem
+from limena.routing import Endpoint, HandlerRoute
+from limena.services import services_of
+from limena.values import Json
+
+_PUBLIC: Final = {"Cache-Control": "public, max-age=300"}
+
+
+def _json(document: object, headers: dict[str, str] | None = None) -> Response:
+    return Response(json.dumps(document), headers=headers, media_type="application/json")
+
+
+async def liveness(_request: Request) -> Response:
+    return _json({"status": "alive"})
+
+
+async def readiness(request: Request) -> Response:
+    """Asks PostgreSQL, so that a load balancer sends nobody to a process that cannot reach it or has another schema."""
+    services = services_of(request)
+    deployed = await services.database.ask("deployed_digest")
+    if deployed != services.expected_digest.encode("ascii"):
+        raise Problem("unavailable", "The database is not of this version. Run limena deploy.")
+    return _json({"status": "ready"})
+
+
+async def key_set(request: Request) -> Response:
+    return _json(services_of(request).keys.jwks(), _PUBLIC)
+
+
+async def _document(request: Request) -> dict[str, Json]:
+    services = services_of(request)
+    return _describe(services.endpoints, await services.database.catalog(), services.settings.base_url)
+
+
+_describe: Final = functools.cache(openapi.describe)
+
+
+async def openapi_document(request: Request) -> Response:
+    return _json(await _document(request), {"Cache-Control": "no-cache"})
+
+
+async def documentation(request: Request) -> Response:
+    page = docs_page.render(await _document(request))
+    headers = {"Content-Security-Policy": docs_page.CSP, "Cache-Control": "no-cache"}
+    return Response(page, headers=headers, media_type="text/html")
+
+
+ENDPOINTS: Final[tuple[Endpoint, ...]] = (
+    HandlerRoute(
+        method="GET",
+        path="/healthz",
+        tag="platform",
+        summary="Liveness",
+        description="Answers as long as the process runs. Asks nobody.",
+        handler=liveness,
+        answer="Liveness",
+    ),
+    HandlerRoute(
+        method="GET",
+        path="/readyz",
+        tag="platform",
+        summary="Readiness",
+        description="Whether the database can be reached and is of this version.",
+        handler=readiness,
+        procedures=("deployed_digest",),
+        answer="Readiness",
+        errors=("unavailable",),
+    ),
+    HandlerRoute(
+        method="GET",
+        path="/.well-known/jwks.json",
+        tag="platform",
+        summary="Public keys",
+        description="The keys that verify access tokens (RFC 7517): the current one first, then the previous one.",
+        handler=key_set,
+        answer="KeySet",
+    ),
+    HandlerRoute(
+        method="GET",
+        path="/openapi.json",
+        tag="platform",
+        summary="This document",
+        description="OpenAPI 3.1, made from the routes, the procedures' signatures and their comments.",
+        handler=openapi_document,
+        answer="OpenApi",
+        errors=("unavailable",),
+    ),
+    HandlerRoute(
+        method="GET",
+        path="/docs",
+        tag="platform",
+        summary="Documentation",
+        description="This document as a page.",
+        handler=documentation,
+        answer=None,
+        media_type="text/html",
+        errors=("unavailable",),
+    ),
+)

@@ -1,0 +1,191 @@
+"""How each route is served: declared as data, read top to bottom.
+
+A `ProcedureRoute` names a procedure and where its arguments come from; `serve` is all that happens between the socket
+and PostgreSQL. A `HandlerRoute` is for what is not one procedure in one context: a log-in, a liveness check. Both
+carry what the OpenAPI document says about them. Refuses to hold rules: the permission written here is documentation,
+the procedure and the policies behind it are what counts (a test holds the two together).
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
+
+from limena.authentication import authenticate
+from limena.errors import Problem
+from limena.input import Field, read_body, read_path, read_query
+from limena.procedures import Catalog, CatalogError
+from limena.services import services_of
+from limena.transaction import ApiKeyCredential
+from limena.values import Json, Wire, encode, refuse
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """What Python adds to a call: arguments that no client may give, and fields of the answer that PostgreSQL never
+    saw."""
+
+    arguments: Mapping[str, Wire]
+    reveal: Mapping[str, Json] = field(default_factory=dict, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Fields:
+    body: Mapping[str, Field]
+    query: Mapping[str, Field]
+    path: Mapping[str, Field]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Endpoint(ABC):
+    """One method of one path."""
+
+    method: str
+    path: str
+    tag: str
+    """The domain, as in db/functions."""
+    summary: str
+    status: int = 200
+    answer: str | None
+    """The name of a schema in `limena.schemas`; None: an answer without a body, or of another media type than JSON."""
+    media_type: str = "application/json"
+    errors: tuple[str, ...] = ()
+    """Codes besides those that follow from the rest of the declaration."""
+    example: Mapping[str, Json] | None = None
+    """A body that works."""
+
+    @property
+    def label(self) -> str:
+        return f"{self.method} {self.path}"
+
+    @abstractmethod
+    async def serve(self, request: Request) -> Response:
+        """The answer. Raises `Problem`."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class HandlerRoute(Endpoint):
+    """A route with code of its own. Nobody is authenticated for it."""
+
+    handler: Callable[[Request], Awaitable[Response]]
+    description: str
+    body: Mapping[str, Field] = field(default_factory=dict)
+    procedures: tuple[str, ...] = ()
+    """Those that the handler calls, so that their signatures are read."""
+
+    async def serve(self, request: Request) -> Response:
+        return await self.handler(request)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ProcedureRoute(Endpoint):
+    """A route that is one procedure in the context of whoever calls it. `body`, `query` and `path` name the arguments
+    that come from there, without their `p_`; `made` those that `make` adds."""
+
+    procedure: str
+    permission: str | None
+    """What the caller needs, for the documentation and for a path that names nothing; None: nothing but a context."""
+    accepts_api_keys: bool = True
+    body: tuple[str, ...] = ()
+    query: tuple[str, ...] = ()
+    path_arguments: tuple[str, ...] = ()
+    made: tuple[str, ...] = ()
+    make: Callable[[], Made] = lambda: Made({})
+
+    async def serve(self, request: Request) -> Response:
+        services = services_of(request)
+        database = services.database
+
+        # 401 without a query, and before a byte of the body is read.
+        credential = authenticate(request, services.keys, issuer=services.settings.base_url)
+
+        # 413, 415, 400, 422, 404. But whoever shows a credential that does not hold hears of that alone.
+        fields = fields_of(self, await database.catalog())
+        try:
+            if isinstance(credential, ApiKeyCredential) and not self.accepts_api_keys:
+                raise Problem("forbidden", "An API key cannot do this. Log in.")
+            arguments = read_query(request, fields.query)
+            if self.body:
+                arguments |= await read_body(request, fields.body, max_bytes=services.settings.max_body_bytes)
+            arguments |= read_path(request, fields.path)
+        except Problem as problem:
+            if problem.code == "not_found" and self.permission is not None:
+                require = {"p_permission": encode(self.permission)}
+                await database.call("require", require, credential=credential, request=request, route=self.label)
+            else:
+                await database.prove(credential, request)
+            raise
+        made = self.make()
+
+        # The one round trip. 401, 422, 403, 404 and 409 are PostgreSQL's.
+        content = await database.call(
+            self.procedure,
+            {f"p_{name}": value for name, value in arguments.items()} | dict(made.arguments),
+            credential=credential,
+            request=request,
+            route=self.label,
+        )
+        if self.answer is None:
+            return Response(status_code=self.status)
+        if made.reveal:
+            content = json.dumps(json.loads(content or b"{}") | made.reveal).encode("utf-8")
+        return Response(content, self.status, media_type=self.media_type)
+
+
+@functools.cache
+def fields_of(route: ProcedureRoute, catalog: Catalog) -> Fields:
+    """What a client may send to a route, with the types of the procedure's signature. Raises `CatalogError` when the
+    two do not fit: an argument is missing, or would be there without being declared."""
+    procedure = catalog.procedures[route.procedure]
+    places: Final = {"body": route.body, "query": route.query, "path": route.path_arguments, "made": route.made}
+    declared = [f"p_{name}" for names in places.values() for name in names]
+    if sorted(declared) != sorted(procedure.arguments):
+        raise CatalogError(f"limena.{procedure.name} takes other arguments than {route.label} gives it")
+
+    def fields(place: str) -> dict[str, Field]:
+        found: dict[str, Field] = {}
+        for name in places[place]:
+            argument = procedure.arguments[f"p_{name}"]
+            readable = argument.type.from_json if place == "body" else argument.type.from_query
+            if readable is refuse:
+                raise CatalogError(f"limena.{procedure.name}({argument.name}) cannot be read from a {place}")
+            found[name] = Field(
+                argument.type, required=argument.required, nullable=not argument.required and argument.default is None
+            )
+        return found
+
+    return Fields(body=fields("body"), query=fields("query"), path=fields("path"))
+
+
+class Resource:
+    """An ASGI application: all methods of one path. HEAD is GET without the body, which the server leaves out."""
+
+    def __init__(self, endpoints: Iterable[Endpoint]) -> None:
+        self.endpoints: Final = {endpoint.method: endpoint for endpoint in endpoints}
+        self._allow: Final = ", ".join(sorted([*self.endpoints, *(["HEAD"] if "GET" in self.endpoints else [])]))
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        method = "GET" if scope["method"] == "HEAD" else scope["method"]
+        endpoint = self.endpoints.get(method)
+        if endpoint is None:
+            raise HTTPException(405, headers={"Allow": self._allow})
+        response = await endpoint.serve(Request(scope, receive))
+        await response(scope, receive, send)
+
+
+def starlette_routes(endpoints: Iterable[Endpoint]) -> list[Route]:
+    """One Starlette route a path."""
+    paths: dict[str, list[Endpoint]] = {}
+    for endpoint in endpoints:
+        paths.setdefault(endpoint.path, []).append(endpoint)
+    return [Route(path, Resource(here), methods=None) for path, here in paths.items()]

@@ -1,0 +1,200 @@
+"""The shapes of answers, as JSON Schema 2020-12, and what the documentation says about fields.
+
+PostgreSQL writes the answers, so nothing here shapes them: the tests call every route and hold what comes back to
+these. Refuses to be loose: no additional properties, every property required.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from limena.errors import CODES
+from limena.values import Json
+
+ROLES: Final = ("owner", "admin", "member", "viewer")
+PERMISSION_PATTERN: Final = "^[a-z][a-z_]*:[a-z][a-z_]*$"
+
+_ID: Final[Json] = {"type": "string", "format": "uuid"}
+_TIME: Final[Json] = {"type": "string", "format": "date-time"}
+_TEXT: Final[Json] = {"type": "string"}
+_PERMISSION: Final[Json] = {"type": "string", "pattern": PERMISSION_PATTERN}
+
+
+def _ref(name: str) -> Json:
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+def _or_null(schema: Json) -> Json:
+    return {"anyOf": [schema, {"type": "null"}]}
+
+
+def _object(properties: Mapping[str, Json], description: str = "") -> dict[str, Json]:
+    schema: dict[str, Json] = {
+        "type": "object",
+        "properties": dict(properties),
+        "required": list(properties),
+        "additionalProperties": False,
+    }
+    return schema | {"description": description} if description else schema
+
+
+def _list_of(name: str) -> dict[str, Json]:
+    return _object(
+        {
+            "items": {"type": "array", "items": _ref(name)},
+            "next": _or_null({"type": "string", "description": "Give it as `after` for the next page."}),
+        },
+        "A page, newest first. `next` is null on the last one.",
+    )
+
+
+_API_KEY: Final[dict[str, Json]] = {
+    "id": _ID,
+    "name": _TEXT,
+    "prefix": {"type": "string", "pattern": "^lmn_[0-9A-Za-z]{6}$"},
+    "last_four": {"type": "string", "pattern": "^[0-9A-Za-z]{4}$"},
+    "scopes": {"type": "array", "items": _PERMISSION},
+    "created_by": _or_null(_ID),
+    "created_at": _TIME,
+    "expires_at": _or_null(_TIME),
+    "last_used_at": _or_null(_TIME),
+    "revoked_at": _or_null(_TIME),
+}
+
+_ME: Final[dict[str, Json]] = {
+    "tenant": _or_null(_ref("Tenant")),
+    "role": _or_null({"type": "string", "enum": list(ROLES)}),
+    "permissions": {"type": "array", "items": _PERMISSION},
+    "notices": {"type": "array", "items": _ref("Notice")},
+}
+
+SCHEMAS: Final[Mapping[str, dict[str, Json]]] = {
+    "ApiKey": _object(
+        _API_KEY, "An API key as it is stored. The key itself is shown when it is created, and never again."
+    ),
+    "ApiKeyList": _list_of("ApiKey"),
+    "AuditRow": _object(
+        {
+            "id": _ID,
+            "occurred_at": _TIME,
+            "action": _TEXT,
+            "actor_type": {"type": "string", "enum": ["user", "api_key", "operator", "system"]},
+            "actor_id": _or_null(_ID),
+            "actor_label": _or_null(_TEXT),
+            "entity_type": _or_null(_TEXT),
+            "entity_id": _or_null(_TEXT),
+            "changes": _or_null(
+                {
+                    "type": "object",
+                    "description": "Column → old and new value.",
+                    "additionalProperties": {"type": "array", "minItems": 2, "maxItems": 2},
+                }
+            ),
+            "details": _or_null({"type": "object", "description": "Reasons, and what changes no column."}),
+            "request_id": _or_null(_TEXT),
+            "ip": _or_null(_TEXT),
+            "user_agent": _or_null(_TEXT),
+        },
+        "What happened, who did it, and from where.",
+    ),
+    "AuditRowList": _list_of("AuditRow"),
+    "KeySet": _object(
+        {
+            "keys": {
+                "type": "array",
+                "items": _object(
+                    {
+                        "kty": {"const": "RSA"},
+                        "use": {"const": "sig"},
+                        "alg": {"const": "RS256"},
+                        "kid": _TEXT,
+                        "n": _TEXT,
+                        "e": _TEXT,
+                    }
+                ),
+            }
+        }
+    ),
+    "Liveness": _object({"status": {"const": "alive"}}),
+    "LogIn": _object(
+        {
+            "user": _ref("User"),
+            "tenant": _or_null(_ref("Tenant")),
+            "access_token": _TEXT,
+            "token_type": {"const": "Bearer"},
+            "expires_in": {"type": "integer", "description": "Seconds."},
+        }
+    ),
+    "Me": {
+        "oneOf": [
+            _object({"user": _ref("User"), **_ME}, "A person."),
+            _object({"api_key": _object({"id": _ID, "name": _TEXT, "prefix": _TEXT}), **_ME}, "An API key."),
+        ]
+    },
+    "Member": _object(
+        {
+            "user_id": _ID,
+            "email": _TEXT,
+            "display_name": _TEXT,
+            "role": {"type": "string", "enum": list(ROLES)},
+            "created_at": _TIME,
+        }
+    ),
+    "MemberList": _list_of("Member"),
+    "NewApiKey": _object(
+        {**_API_KEY, "key": {"type": "string", "description": "The key. Store it now: it is shown this once."}}
+    ),
+    "Notice": _object(
+        {
+            "code": _TEXT,
+            "severity": _TEXT,
+            "title": _TEXT,
+            "detail": _TEXT,
+            "until": _or_null(_TIME),
+            "action": _or_null(_TEXT),
+        },
+        "What a banner shows.",
+    ),
+    "OpenApi": {"type": "object", "required": ["openapi", "info", "paths"]},
+    "Problem": {
+        **_object(
+            {
+                "type": {"type": "string", "format": "uri", "description": "Where the code is explained."},
+                "title": _TEXT,
+                "status": {"type": "integer"},
+                "detail": _TEXT,
+                "code": {"type": "string", "enum": list(CODES)},
+                "request_id": {"type": "string", "description": "Quote it when you report the problem."},
+            },
+            "An error, as in RFC 9457.",
+        ),
+        "additionalProperties": True,
+    },
+    "Readiness": _object({"status": {"const": "ready"}}),
+    "Tenant": _object({"id": _ID, "name": _TEXT, "state": _TEXT}),
+    "User": _object({"id": _ID, "email": _TEXT, "display_name": _TEXT}),
+}
+
+FIELDS: Final[Mapping[str, Mapping[str, Json]]] = {
+    "limit": {"description": "How many items a page has at most.", "minimum": 1, "maximum": 200},
+    "after": {"description": "The `next` of the page before."},
+    "action": {"description": "Only rows of this action.", "examples": ["api_key.created"]},
+    "actor_id": {"description": "Only what this user or key did."},
+    "entity_type": {"description": "Only what happened to this kind of thing.", "examples": ["api_key"]},
+    "entity_id": {"description": "Only what happened to this thing."},
+    "from": {"description": "Only what happened at this time or later."},
+    "to": {"description": "Only what happened before this time."},
+    "name": {"description": "What people call it.", "minLength": 1, "maxLength": 100},
+    "scopes": {
+        "description": "Permissions. The caller must hold each one.",
+        "items": _PERMISSION,
+        "minItems": 1,
+        "uniqueItems": True,
+    },
+    "expires_at": {"description": "A time in the future. Without it the key does not expire."},
+    "email": {"format": "email"},
+    "password": {"format": "password"},
+    "tenant_id": {"description": "In which of the person's tenants to act."},
+}
+"""What is said about a request's field beyond its type. PostgreSQL enforces it."""

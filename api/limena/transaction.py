@@ -1,0 +1,212 @@
+"""Where a request meets the database: prove the credential, seal the context, run one procedure, in one round trip.
+
+`Database.call` is that for the API's own routes; `tenant_transaction` opens a sealed transaction for code of the
+user's own. Both go through `limena.enter_session` or `limena.enter_api_key` and nothing else. Refuses to decide
+anything: who may do what is PostgreSQL's answer, and what it refuses comes out as a `Problem`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import logging
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from typing import ClassVar, Final, LiteralString, TypeAlias
+from uuid import UUID
+
+import psycopg
+from psycopg import AsyncConnection, OperationalError
+from psycopg.errors import InFailedSqlTransaction
+from psycopg.pq import TransactionStatus
+from psycopg.rows import TupleRow
+from starlette.requests import HTTPConnection
+
+from limena.errors import Problem, SqlError
+from limena.pools import CallPool, TenantPool, call, lend
+from limena.procedures import Catalog, Statement, read_catalog
+from limena.values import Wire, encode
+
+_MAX_USER_AGENT: Final = 512
+log = logging.getLogger("limena")
+
+
+@dataclass(frozen=True, slots=True)
+class SessionCredential:
+    """What a verified access token proves: a session (SHA-256 of its secret), and the tenant in which it acts."""
+
+    entry: ClassVar[LiteralString] = "enter_session"
+    refusal: ClassVar[str] = "session_revoked"
+    secret_hash: bytes = field(repr=False)
+    tenant_id: UUID | None
+
+    def arguments(self) -> dict[str, bytes | str | UUID | None]:
+        return {"p_secret_hash": self.secret_hash, "p_tenant_id": self.tenant_id}
+
+
+@dataclass(frozen=True, slots=True)
+class ApiKeyCredential:
+    """An API key's SHA-256. The key itself gets no further than the `Authorization` header."""
+
+    entry: ClassVar[LiteralString] = "enter_api_key"
+    refusal: ClassVar[str] = "invalid_api_key"
+    key_hash: bytes = field(repr=False)
+
+    def arguments(self) -> dict[str, bytes | str | UUID | None]:
+        return {"p_key_hash": self.key_hash}
+
+
+Credential: TypeAlias = SessionCredential | ApiKeyCredential
+
+
+class Database:
+    """The API's pools, and what it knows of the procedures that it calls through them."""
+
+    def __init__(self, app_pool: CallPool, auth_pool: CallPool, procedures: Iterable[str]) -> None:
+        self._app_pool: Final = app_pool
+        self._auth_pool: Final = auth_pool
+        self._names: Final = frozenset(procedures) | {SessionCredential.entry, ApiKeyCredential.entry, "record_denial"}
+        self._catalog: Catalog | None = None
+        self._reading: Final = asyncio.Lock()
+
+    async def catalog(self) -> Catalog:
+        """The signatures of all procedures that the API calls, read when they are first needed and kept. Raises
+        `CatalogError` when the database is of another version, `Problem` 503 when it cannot be reached."""
+        if self._catalog is None:
+            async with self._reading:
+                if self._catalog is None:
+                    try:
+                        async with lend(self._app_pool) as connection:
+                            self._catalog = await read_catalog(connection, self._names)
+                    except OperationalError as error:
+                        raise Problem("unavailable") from error
+        return self._catalog
+
+    async def call(
+        self,
+        procedure: str,
+        arguments: Mapping[str, Wire],
+        *,
+        credential: Credential,
+        request: HTTPConnection,
+        route: str,
+    ) -> bytes | None:
+        """The JSON text that a procedure returns in the context that the credential opens.
+
+        One statement, one round trip, one transaction. Raises `Problem`: 401 when PostgreSQL refuses the credential,
+        503 when it cannot be reached, else what `limena.errors` makes of the SQLSTATE. A missing permission is put on
+        record in the tenant's audit log under `route`, in a second transaction: what the first one wrote is lost."""
+        try:
+            return await self._enter_and_run(procedure, arguments, credential, request)
+        except Problem as problem:
+            if problem.permission is not None:
+                denial = _encode({"p_permission": problem.permission, "p_route": route})
+                await self._enter_and_run("record_denial", denial, credential, request)
+            raise
+
+    async def prove(self, credential: Credential, request: HTTPConnection) -> None:
+        """Shows a credential to PostgreSQL and does nothing with the context. Raises `Problem` as `call` does."""
+        await self._enter_and_run(None, {}, credential, request)
+
+    async def _enter_and_run(
+        self, procedure: str | None, arguments: Mapping[str, Wire], credential: Credential, request: HTTPConnection
+    ) -> bytes | None:
+        statement = (await self.catalog()).statement(procedure, credential.entry)
+        values = statement.bind(arguments, _encode(credential.arguments() | origin(request)))
+        return await _run(self._app_pool, statement, values, refusal=credential.refusal)
+
+    async def call_auth(
+        self, procedure: str, arguments: Mapping[str, Wire], *, request: HTTPConnection
+    ) -> bytes | None:
+        """The JSON text that a procedure returns which comes before any context, as limena_auth: log-in and its
+        like."""
+        statement = (await self.catalog()).statement(procedure, None)
+        values = statement.bind(_encode(origin(request)) | dict(arguments), {})
+        return await _run(self._auth_pool, statement, values)
+
+    async def ask(self, procedure: str) -> bytes | None:
+        """The answer of a procedure without arguments that tells nothing of any tenant, as limena_app."""
+        statement = (await self.catalog()).statement(procedure, None)
+        return await _run(self._app_pool, statement, [])
+
+
+async def _run(
+    pool: CallPool, statement: Statement, values: Sequence[Wire], *, refusal: str = "unauthenticated"
+) -> bytes | None:
+    try:
+        return await call(pool, statement, values)
+    except SqlError as error:
+        raise _problem(error, refusal) from error
+    except OperationalError as error:
+        raise Problem("unavailable") from error
+
+
+def _problem(error: SqlError, refusal: str) -> Problem:
+    """28000 says that the credential is refused; what that is called depends on the credential."""
+    return Problem(refusal) if error.code == "unauthenticated" else error.problem()
+
+
+def origin(request: HTTPConnection) -> dict[str, bytes | str | UUID | None]:
+    """Where a request comes from, for the audit log: its id and address, and what it says of its user agent, of which
+    512 printable characters are kept."""
+    host = request.client.host.partition("%")[0] if request.client else ""
+    try:
+        ip = str(ipaddress.ip_address(host))
+    except ValueError:  # a Unix socket has no address
+        ip = None
+    agent = "".join(filter(str.isprintable, request.headers.get("user-agent", "")))[:_MAX_USER_AGENT]
+    request_id = request.scope.get("state", {}).get("request_id")
+    return {"p_request_id": request_id, "p_ip": ip, "p_user_agent": agent or None}
+
+
+def _encode(values: Mapping[str, bytes | str | UUID | None]) -> dict[str, Wire]:
+    return {name: encode(value) for name, value in values.items()}
+
+
+_ENTER: Final[Mapping[str, LiteralString]] = {
+    SessionCredential.entry: """
+        select limena.enter_session(
+            p_secret_hash => %(p_secret_hash)s::bytea,
+            p_tenant_id => %(p_tenant_id)s::uuid,
+            p_request_id => %(p_request_id)s::text,
+            p_ip => %(p_ip)s::inet,
+            p_user_agent => %(p_user_agent)s::text
+        )
+    """,
+    ApiKeyCredential.entry: """
+        select limena.enter_api_key(
+            p_key_hash => %(p_key_hash)s::bytea,
+            p_request_id => %(p_request_id)s::text,
+            p_ip => %(p_ip)s::inet,
+            p_user_agent => %(p_user_agent)s::text
+        )
+    """,
+}
+
+
+@asynccontextmanager
+async def tenant_transaction(
+    pool: TenantPool, credential: Credential, request: HTTPConnection
+) -> AsyncIterator[AsyncConnection[TupleRow]]:
+    """A psycopg connection inside a transaction that is sealed for one tenant, for code of your own on your own tables:
+
+        async with tenant_transaction(pool, credential, request) as tx:
+            rows = await (await tx.execute("select title from app.documents")).fetchall()
+
+    Commits at the end, rolls back on an exception. Use a pool made by `create_tenant_pool`. BEGIN and the proof of the
+    credential travel together. Raises `Problem` with status 401 when the credential is refused and 503 when the
+    database cannot be reached; what your own statements raise is left as it is. The context ends with the transaction:
+    after a commit of your own there is none, and every tenant's table is empty."""
+    async with AsyncExitStack() as stack:
+        try:
+            connection = await stack.enter_async_context(lend(pool))
+            if connection.autocommit:
+                raise ValueError("a sealed transaction needs a connection that is not in autocommit mode")
+            async with connection.pipeline():  # psycopg sends BEGIN along with the first statement
+                await connection.execute(_ENTER[credential.entry], credential.arguments() | origin(request))
+        except psycopg.Error as error:
+            raise _problem(SqlError.from_diagnostic(error.diag), credential.refusal) from error
+        yield connection
+        if connection.pgconn.transaction_status == TransactionStatus.INERROR:
+            raise InFailedSqlTransaction("a statement failed and its error was swallowed: nothing can be committed")
