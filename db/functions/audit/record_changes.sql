@@ -89,7 +89,7 @@ begin
         cross join lateral (
             select coalesce(c.old -> k.name, 'null') as old, coalesce(c.new -> k.name, 'null') as new
         ) as v
-        where v.old <> v.new
+        where v.old <> v.new and k.name <> all (v_table.ignored_columns)
     ) as d
     cross join lateral (
         select coalesce(

@@ -67,6 +67,17 @@ begin
     insert into limena.session_uses (session_id) values (v_session_id);
     insert into limena.refresh_tokens (session_id, user_id, token_hash) values (v_session_id, v_user.id, p_refresh_hash);
 
+    -- begin_log_in() counted this attempt as if it would fail. What others did from this address, or with this account, stays counted.
+    delete from limena.log_in_failures as f
+    using limena_private.log_in_subjects(p_email => v_user.email, p_ip => p_ip) as s
+    where f.subject = s.subject and (s.kind = 'account at address' or f.failures = 1);
+    update limena.log_in_failures as f
+    set
+        failures = f.failures - 1,
+        blocked_until = case when f.failures - 1 <= s.free then '-infinity' else f.blocked_until end
+    from limena_private.log_in_subjects(p_email => v_user.email, p_ip => p_ip) as s
+    where f.subject = s.subject;
+
     return jsonb_build_object(
         'user', jsonb_build_object('id', v_user.id, 'email', v_user.email, 'display_name', v_user.display_name),
         'tenant', case when v_tenant.id is not null then jsonb_build_object('id', v_tenant.id, 'name', v_tenant.name, 'state', v_tenant.state) end

@@ -87,7 +87,7 @@ begin
     where c.relnamespace = 'limena'::regnamespace
         and c.relkind in ('r', 'p')
         and not c.relispartition
-        and c.relname not in ('audit_logs', 'session_uses', 'api_key_uses')
+        and c.relname not in ('audit_logs', 'session_uses', 'api_key_uses', 'log_in_failures')
         and 4 <> (
             select count(*)
             from pg_trigger as g
@@ -212,7 +212,7 @@ begin
         and not a.attisdropped
         and a.attname in (
             'email', 'display_name', 'ip', 'user_agent', 'actor_label', 'changes', 'details', 'last_four', 'prefix',
-            'key_hash', 'token_hash', 'secret_hash', 'password_hash', 'entity_id', 'request_id', 'actor_id'
+            'recipient', 'parameters', 'tenant_name', 'subject', 'key_hash', 'token_hash', 'secret_hash', 'password_hash', 'entity_id', 'request_id', 'actor_id'
         )
         and a.attstattarget is distinct from 0;
 end;

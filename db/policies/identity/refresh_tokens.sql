@@ -13,6 +13,17 @@ create policy refresh_tokens_insert_owner on limena.refresh_tokens
 for insert to limena_owner
 with check (true);
 
+-- For refresh_session.
+drop policy if exists refresh_tokens_select_owner on limena.refresh_tokens;
+create policy refresh_tokens_select_owner on limena.refresh_tokens
+for select to limena_owner
+using (true);
+
+drop policy if exists refresh_tokens_update_owner on limena.refresh_tokens;
+create policy refresh_tokens_update_owner on limena.refresh_tokens
+for update to limena_owner
+using (true);
+
 select limena_private.audit_table(
     p_table => 'limena.refresh_tokens',
     p_entity_type => 'refresh_token',
@@ -20,5 +31,6 @@ select limena_private.audit_table(
     p_entity_column => 'id',
     p_scope => 'user',
     p_scope_column => 'user_id',
-    p_redacted_columns => '{token_hash}'
+    p_redacted_columns => '{token_hash}',
+    p_column_actions => '{"spent_at": "refresh_token.spent"}'
 );

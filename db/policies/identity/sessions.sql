@@ -3,11 +3,36 @@
 alter table limena.sessions enable row level security;
 alter table limena.sessions force row level security;
 
--- Not granted, on purpose: anything to limena_app and limena_auth (enter_session and log_in are the ways); SELECT on secret_hash, to
--- anyone (a hash that can be read can be passed to enter_session).
+-- Not granted, on purpose: INSERT and DELETE (log_in makes them); SELECT on secret_hash, to anyone (a hash that can be read can be passed to
+-- enter_session); anything to limena_auth.
 revoke all on limena.sessions from public, limena_app, limena_auth, limena_readonly, limena_maintenance;
 grant select (id, user_id, current_tenant_id, created_at, expires_at, ended_at, ip, user_agent)
-on limena.sessions to limena_readonly;
+on limena.sessions to limena_app, limena_readonly;
+grant update (current_tenant_id, ended_at)
+on limena.sessions to limena_app;
+
+-- A person's own, and for a session alone: an API key acts for its creator, and has no business with the creator's log-ins.
+drop policy if exists sessions_select_app on limena.sessions;
+create policy sessions_select_app on limena.sessions
+for select to limena_app
+using (
+    user_id = (select limena.current_user_id())
+    and (select limena.current_session_id()) is not null
+);
+
+-- An ended session stays ended: it is not visible to UPDATE once it is.
+drop policy if exists sessions_update_app on limena.sessions;
+create policy sessions_update_app on limena.sessions
+for update to limena_app
+using (
+    user_id = (select limena.current_user_id())
+    and (select limena.current_session_id()) is not null
+    and ended_at is null
+)
+with check (
+    user_id = (select limena.current_user_id())
+    and (select limena.current_session_id()) is not null
+);
 
 -- For enter_session and log_in, before there is a context. No LOGIN role inherits from limena_owner.
 drop policy if exists sessions_select_owner on limena.sessions;
@@ -20,6 +45,18 @@ drop policy if exists sessions_insert_owner on limena.sessions;
 create policy sessions_insert_owner on limena.sessions
 for insert to limena_owner
 with check (true);
+
+-- For refresh_session, change_password and reset_password.
+drop policy if exists sessions_update_owner on limena.sessions;
+create policy sessions_update_owner on limena.sessions
+for update to limena_owner
+using (true);
+
+-- For prune.
+drop policy if exists sessions_delete_owner on limena.sessions;
+create policy sessions_delete_owner on limena.sessions
+for delete to limena_owner
+using (true);
 
 -- A person's events stand in the log of each of their tenants: none of these may learn from current_tenant_id of another.
 select limena_private.audit_table(

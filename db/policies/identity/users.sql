@@ -36,7 +36,7 @@ create policy users_insert_owner on limena.users
 for insert to limena_owner
 with check (true);
 
--- For promote_user.
+-- For promote_user, change_password, reset_password and rehash_password.
 drop policy if exists users_update_owner on limena.users;
 create policy users_update_owner on limena.users
 for update to limena_owner
@@ -50,5 +50,5 @@ select limena_private.audit_table(
     p_scope => 'user',
     p_scope_column => 'id',
     p_redacted_columns => '{password_hash}',
-    p_column_actions => '{"password_hash": "user.password_changed", "is_platform_admin": "user.platform_admin_changed"}'
+    p_column_actions => '{"password_changed_at": "user.password_changed", "is_platform_admin": "user.platform_admin_changed"}'
 );

@@ -1,0 +1,60 @@
+-- Before a password is verified: counts the attempt, and hands out what PostgreSQL cannot verify without an extension. The only place, with
+-- find_password, where a bcrypt hash leaves the database.
+--
+-- What an attacker would try: many attempts at once, before any of them has failed. So each counts before it is verified, one after the other under the
+-- counter's row lock, and log_in() takes back the count of one that succeeds. The counters are locked in one order: no deadlock. An attempt that is
+-- refused does not count: hammering does not lengthen the wait.
+--
+-- An unknown address counts and answers as a known one does, but for the hash.
+--
+-- SECURITY DEFINER because it comes before a tenant is known, and no role may read password hashes. For limena_auth alone.
+create or replace function limena.begin_log_in(p_email text, p_ip inet default null)
+returns table (user_id uuid, password_hash text, retry_after integer)
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_subject record;
+    v_blocked_until timestamptz := '-infinity';
+begin
+    for v_subject in
+        select s.subject
+        from limena_private.log_in_subjects(p_email => p_email, p_ip => p_ip) as s
+        order by s.subject
+    loop
+        insert into limena.log_in_failures as f (subject, failures, last_failed_at, blocked_until)
+        values (v_subject.subject, 1, clock_timestamp(), '-infinity')
+        on conflict (subject) do update
+        set
+            -- An hour without an attempt, and the count starts anew.
+            failures = case when f.last_failed_at < clock_timestamp() - interval '1 hour' then 1 else least(f.failures + 1, 1000000) end,
+            last_failed_at = clock_timestamp()
+        where f.blocked_until <= clock_timestamp();
+    end loop;
+
+    select coalesce(max(f.blocked_until), '-infinity') into v_blocked_until
+    from limena_private.log_in_subjects(p_email => p_email, p_ip => p_ip) as s
+    inner join limena.log_in_failures as f on s.subject = f.subject;
+    if v_blocked_until > clock_timestamp() then
+        return query select null::uuid, null::text, greatest(1, ceil(extract(epoch from v_blocked_until - clock_timestamp())))::integer;
+        return;
+    end if;
+
+    update limena.log_in_failures as f
+    set blocked_until = clock_timestamp() + least(s.longest, make_interval(secs => 2 ^ least(f.failures - s.free, 20)))
+    from limena_private.log_in_subjects(p_email => p_email, p_ip => p_ip) as s
+    where f.subject = s.subject and f.failures > s.free;
+
+    return query
+    select u.id, u.password_hash, 0
+    from (select lower(btrim(p_email)) as email) as a
+    left join limena.users as u on a.email = u.email;
+end;
+$$;
+
+comment on function limena.begin_log_in(text, inet) is
+'One row: the user and bcrypt hash behind an address (NULL for an unknown one), and the seconds to wait before the next attempt (then without a hash).';
+
+grant execute on function limena.begin_log_in(text, inet) to limena_auth;

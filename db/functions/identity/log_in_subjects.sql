@@ -1,0 +1,39 @@
+-- What failures are counted for, and how each count grows into a delay: the n-th failure above `free` blocks for 2^n seconds, up to `longest`.
+--
+-- An account from one address, and an address whatever the account, grow to 15 minutes. An account from anywhere never blocks for more than 10 seconds, and
+-- not at all where the person logged in before: a stranger slows down a guesser, and never locks the owner out. IPv6 counts by /64, which is what
+-- one customer of a provider has.
+--
+-- SECURITY INVOKER: only definer functions can call it, as limena_owner.
+create or replace function limena_private.log_in_subjects(p_email text, p_ip inet)
+returns table (kind text, subject bytea, free integer, longest interval)
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_account text := lower(btrim(p_email));
+    v_network text := coalesce(case family(p_ip) when 6 then network(set_masklen(p_ip, 64))::text else host(p_ip) end, 'unknown');
+    v_is_known_place boolean := exists (
+        select from limena.sessions as s
+        inner join limena.users as u on s.user_id = u.id
+        where u.email = lower(btrim(p_email))
+            and s.created_at > now() - interval '30 days'
+            and case family(s.ip) when 6 then network(set_masklen(s.ip, 64))::text else host(s.ip) end = v_network
+    );
+begin
+    return query
+    select k.kind, sha256(convert_to(concat_ws(chr(10), k.kind, k.network, k.account), 'UTF8')), k.free, k.longest
+    from (
+        values
+        ('account at address', v_network, v_account, 5, interval '15 minutes'),
+        ('address', v_network, null, 30, interval '15 minutes'),
+        ('account', null, v_account, 10, interval '10 seconds')
+    ) as k (kind, network, account, free, longest)
+    where k.kind <> 'account' or not v_is_known_place;
+end;
+$$;
+
+comment on function limena_private.log_in_subjects(text, inet) is
+'The counters of a log-in: what is counted, its SHA-256, failures without a delay, longest delay.';

@@ -1,0 +1,71 @@
+-- What has served its time: counters an hour after the last failure, used or overdue registrations, resets and mail after 30 days, refresh tokens and
+-- sessions 30 days after their end. In batches, so that no run holds locks for long; returns how many rows went, 0 when there is nothing left.
+--
+-- SECURITY DEFINER because no role may delete. For limena_maintenance alone. It takes no argument.
+create or replace function limena.prune()
+returns integer
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_count integer;
+    v_total integer := 0;
+begin
+    delete from limena.log_in_failures as f
+    where f.subject in (
+        select d.subject from limena.log_in_failures as d
+        where d.last_failed_at < clock_timestamp() - interval '1 hour'
+        limit 1000
+        for update skip locked
+    );
+    get diagnostics v_count = row_count;
+    v_total := v_total + v_count;
+
+    delete from limena.registrations as r
+    where r.id in (
+        select d.id from limena.registrations as d
+        where d.expires_at < clock_timestamp() - interval '30 days'
+        limit 1000
+        for update skip locked
+    );
+    get diagnostics v_count = row_count;
+    v_total := v_total + v_count;
+
+    delete from limena.password_resets as r
+    where r.id in (
+        select d.id from limena.password_resets as d
+        where d.expires_at < clock_timestamp() - interval '30 days'
+        limit 1000
+        for update skip locked
+    );
+    get diagnostics v_count = row_count;
+    v_total := v_total + v_count;
+
+    delete from limena.outbox as o
+    where (o.tenant_id, o.id) in (
+        select d.tenant_id, d.id from limena.outbox as d
+        where coalesce(d.delivered_at, d.abandoned_at) < clock_timestamp() - interval '30 days'
+        limit 1000
+        for update skip locked
+    );
+    get diagnostics v_count = row_count;
+    v_total := v_total + v_count;
+
+    -- The tokens and the last use go with their session.
+    delete from limena.sessions as s
+    where s.id in (
+        select d.id from limena.sessions as d
+        where least(d.ended_at, d.expires_at) < clock_timestamp() - interval '30 days'
+        limit 1000
+        for update skip locked
+    );
+    get diagnostics v_count = row_count;
+    return v_total + v_count;
+end;
+$$;
+
+comment on function limena.prune() is 'Deletes, 1,000 rows a table at a time, what is over for long; returns how many rows. 0: nothing is left to do.';
+
+grant execute on function limena.prune() to limena_maintenance;
