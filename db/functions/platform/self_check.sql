@@ -176,7 +176,7 @@ begin
         left join pg_roles as r on y.grantee = r.oid
         where c.relnamespace = 'limena'::regnamespace
             and c.relkind in ('r', 'p')
-            and (a.atttypid = 'bytea'::regtype or a.attname ~ '(hash|secret|token|password)')
+            and (a.atttypid = 'bytea'::regtype or a.atttypid <> 'timestamptz'::regtype and a.attname ~ '(hash|secret|token|password)')
             and y.grantee <> c.relowner
             and y.privilege_type in ('SELECT', 'UPDATE')
     ) as x
