@@ -266,14 +266,6 @@ class PostgresServer:
         """Whether a closed folder above keeps the server's account from its data by path."""
         return self._account is not None and _closed_folder(self._cluster, self._account) is not None
 
-    def _path_for_server(self, folder: Path) -> str:
-        """How the server, whose working folder is `folder`, may name it: below a closed folder only by this link."""
-        if not self._is_hidden():
-            return str(folder)
-        if not Path("/proc/self/cwd").exists():
-            raise EmbeddedPostgresError(self._closed_sentence(self._cluster))
-        return "/proc/self/cwd"
-
     def _closed_sentence(self, path: Path) -> str:
         if self._account is None:
             return f"{path} cannot be reached."
@@ -298,7 +290,7 @@ class PostgresServer:
         run = self.data_dir / "run"
         if len(os.fsencode(run / SOCKET_NAME)) > LONGEST_SOCKET_PATH or self._is_hidden():
             run = self._temporary_socket_dir = Path(tempfile.mkdtemp(prefix="limena-"))
-            if self._account is not None and _closed_folder(run.parent, self._account) is not None:
+            if self._account is not None and _closed_folder(run, self._account) is not None:
                 raise EmbeddedPostgresError(self._closed_sentence(run))
         else:
             run.mkdir(mode=0o700, exist_ok=True)
@@ -345,27 +337,37 @@ class PostgresServer:
 
     # Making and running it --------------------------------------------------------------------------------------------
 
-    def _popen(self, command: list[str], folder: Path, output: int) -> subprocess.Popen[bytes]:
-        environment = {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C", "TZ": "UTC"}
+    def _popen(self, program: Path, folder: Path, arguments: list[str], output: int) -> subprocess.Popen[bytes]:
+        """Runs `program -D folder arguments…` as the account, below a closed folder by an open file descriptor."""
         account = self._account
+        name, working_folder, descriptor = str(folder), str(folder), -1
+        if self._is_hidden():
+            if not Path("/proc/self/fd").exists():
+                raise EmbeddedPostgresError(self._closed_sentence(folder))
+            descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            name, working_folder = f"/proc/self/fd/{descriptor}", "/"
         try:
             return subprocess.Popen(  # noqa: S603
-                command,
-                cwd=folder,
-                env=environment,
+                [program, "-D", name, *arguments],
+                cwd=working_folder,
+                env={"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C", "TZ": "UTC"},
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 umask=0o077,
                 # Ctrl-C in the terminal is for the program that uses the server; it stops it when it is done.
                 start_new_session=True,
+                pass_fds=() if descriptor < 0 else (descriptor,),
                 user=account.uid if account else None,
                 group=account.gid if account else None,
                 extra_groups=[] if account else None,
             )
         except OSError as error:
             who = f" as the user '{account.name}'" if account else ""
-            raise EmbeddedPostgresError(f"{command[0]} cannot be run{who}: {error}.") from error
+            raise EmbeddedPostgresError(f"{program} cannot be run{who}: {error}.") from error
+        finally:
+            if descriptor >= 0:
+                os.close(descriptor)
 
     def _init_cluster(self, bin_dir: Path) -> None:
         """Makes the cluster under another name first, so that a half-finished one is never taken for it."""
@@ -373,16 +375,15 @@ class PostgresServer:
         shutil.rmtree(new, ignore_errors=True)
         new.mkdir(mode=0o700)
         self._give(new)
-        command = [str(bin_dir / "initdb"), "-D", self._path_for_server(new), "-U", SUPERUSER]
-        command += ["--encoding=UTF8", "--data-checksums", "--no-instructions"]
-        command += ["--auth-local=trust", "--auth-host=reject"]
+        arguments = ["-U", SUPERUSER, "--encoding=UTF8", "--data-checksums", "--no-instructions"]
+        arguments += ["--auth-local=trust", "--auth-host=reject"]
         if _version_numbers(self.version)[0] >= 17:
-            command += ["--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
+            arguments += ["--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
         else:
-            command += ["--locale=C.UTF-8"]
+            arguments += ["--locale=C.UTF-8"]
         if self.settings.get("fsync") == "off":
-            command.append("--no-sync")
-        process = self._popen(command, new, subprocess.PIPE)
+            arguments.append("--no-sync")
+        process = self._popen(bin_dir / "initdb", new, arguments, subprocess.PIPE)
         try:
             output, _ = process.communicate()
         except BaseException:
@@ -406,13 +407,11 @@ class PostgresServer:
             "unix_socket_directories": str(self._socket_dir),
             "unix_socket_permissions": "0700",
         }
-        command = [str(bin_dir / "postgres"), "-D", self._path_for_server(self._cluster)]
-        for name, value in settings.items():
-            command += ["-c", f"{name}={value}"]
+        arguments = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
         log = os.open(self.log_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         try:
             before = os.fstat(log).st_size
-            self._process = self._popen(command, self._cluster, log)
+            self._process = self._popen(bin_dir / "postgres", self._cluster, arguments, log)
         finally:
             os.close(log)
         end = time.monotonic() + START_SECONDS
