@@ -1,5 +1,6 @@
--- For pgTAP alone: two tenants, `a` and `b`, each with an owner, an admin, a member and a viewer, and ways to become one of them. Loaded
--- by a superuser into a schema of its own, which no deployment has. Ids follow from names, so that a test can say them before they exist.
+-- For pgTAP alone: two tenants, `a` and `b`, each with an owner, an admin, a member and a viewer, and ways to become
+-- one of them. Loaded by a superuser into a schema of its own, which no deployment has. Ids follow from names, so that
+-- a test can say them before they exist.
 
 drop schema if exists tests cascade;
 create schema tests;
@@ -42,7 +43,8 @@ language sql
 immutable
 as $$ select sha256(convert_to('key ' || p_tenant || ' ' || p_name, 'UTF8')) $$;
 
--- By the owner of the tables, outside of row-level security: a test of the rules must not depend on them for its fixture.
+-- By the owner of the tables, outside of row-level security: a test of the rules must not depend on them for its
+-- fixture.
 create function tests.make_tenants()
 returns void
 language plpgsql
@@ -123,7 +125,8 @@ begin
 end;
 $$;
 
--- What a statement comes to for whoever runs it here and now: the number of rows, or the SQLSTATE. It leaves nothing behind.
+-- What a statement comes to for whoever runs it here and now: the number of rows, or the SQLSTATE. It leaves nothing
+-- behind.
 create function tests.outcome(p_statement text)
 returns text
 language plpgsql
@@ -142,8 +145,8 @@ begin
 end;
 $$;
 
--- The same for several actors, each of whom enters tenant a anew: 'nobody 0, viewer 0, admin 2'. An actor is `nobody`, a role, or the name
--- of an API key that make_api_key() made.
+-- The same for several actors, each of whom enters tenant a anew: 'nobody 0, viewer 0, admin 2'. An actor is `nobody`,
+-- a role, or the name of an API key that make_api_key() made.
 create function tests.outcomes(p_statement text, p_actors text [] default '{nobody, viewer, member, admin, owner}')
 returns text
 language plpgsql
@@ -178,7 +181,8 @@ stable
 as $$
 select
     p.polname
-    || case p.polcmd when 'r' then ': select' when 'a' then ': insert' when 'w' then ': update' when 'd' then ': delete' else ': all' end
+    || ': '
+    || (jsonb_build_object('r', 'select', 'a', 'insert', 'w', 'update', 'd', 'delete', '*', 'all') ->> p.polcmd::text)
     || ' to '
     || (
         select string_agg(coalesce(r.rolname, 'public'), ', ' order by r.rolname)
@@ -191,7 +195,8 @@ where p.polrelid = p_table
 order by p.polname collate "C"
 $$;
 
--- All that is granted on a table to anyone but its owner: one line a role and privilege, with the columns where it is a column grant.
+-- All that is granted on a table to anyone but its owner: one line a role and privilege, with the columns where it is a
+-- column grant.
 create function tests.privileges_of(p_table regclass)
 returns setof text
 language sql
@@ -227,7 +232,10 @@ returns text
 language sql
 stable
 as $$
-select case when c.relrowsecurity and c.relforcerowsecurity then 'forced' when c.relrowsecurity then 'enabled' else 'off' end
+select
+    case
+        when c.relrowsecurity and c.relforcerowsecurity then 'forced' when c.relrowsecurity then 'enabled' else 'off'
+    end
 from pg_class as c
 where c.oid = p_table
 $$;
