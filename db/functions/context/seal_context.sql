@@ -22,7 +22,6 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_tenant_id text := coalesce(p_tenant_id::text, '');
-    v_secret bytea;
     v_context text := jsonb_build_object(
         'tenant_id', p_tenant_id,
         'actor_type', p_actor_type,
@@ -37,11 +36,15 @@ declare
         'user_agent', left(p_user_agent, 512)
     )::text;
 begin
-    select k.secret into strict v_secret from limena_private.seal_keys as k;
+    -- The secret stays a column. As a variable it would be a constant of the plan, and debug_print_plan shows that to any caller.
     perform
         set_config('app.current_tenant_id', v_tenant_id, true),
         set_config('app.context', v_context, true),
-        set_config('app.seal', encode(limena_private.seal(v_secret, v_tenant_id, v_context), 'hex'), true);
+        set_config('app.seal', encode(limena_private.seal(k.secret, v_tenant_id, v_context), 'hex'), true)
+    from limena_private.seal_keys as k;
+    if not found then
+        raise exception 'there is no key to seal a context with' using errcode = '55000';
+    end if;
 end;
 $$;
 
