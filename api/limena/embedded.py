@@ -9,7 +9,7 @@ data of another major version. What cannot be done is said in one sentence, as `
 Layout of `data_dir` (root's own when started as root, so that the server cannot exchange what root opens):
     lock        held by the process that started the server
     cluster/    PostgreSQL's data directory
-    run/        the socket, unless its path would be too long for one
+    run/        the socket; a link to a folder below the temporary one where this path is too long or closed
     log         what the server prints
 """
 
@@ -44,6 +44,7 @@ STOP_SECONDS = 30.0
 # Some systems allow no more than 104 bytes, NUL included, for the path of a socket.
 LONGEST_SOCKET_PATH = 100
 SOCKET_NAME = ".s.PGSQL.5432"
+SOCKET_DIR_PREFIX = "limena-socket-"
 OWN_NAMES = frozenset({"lock", "cluster", "cluster.new", "run", "log"})
 
 
@@ -116,7 +117,6 @@ class PostgresServer:
         self._started_by = 0
         self._lock: int | None = None
         self._socket_dir: Path | None = None
-        self._temporary_socket_dir: Path | None = None
 
     @property
     def version(self) -> str:
@@ -205,10 +205,8 @@ class PostgresServer:
     def _forget(self) -> None:
         self._process = None
         self._socket_dir = None
-        if self._temporary_socket_dir is not None:
-            shutil.rmtree(self._temporary_socket_dir, ignore_errors=True)
-            self._temporary_socket_dir = None
         if self._lock is not None:
+            self._remove_temporary_socket_dir()
             os.close(self._lock)
             self._lock = None
 
@@ -288,15 +286,31 @@ class PostgresServer:
 
     def _make_socket_dir(self) -> Path:
         run = self.data_dir / "run"
+        self._remove_temporary_socket_dir()
         if len(os.fsencode(run / SOCKET_NAME)) > LONGEST_SOCKET_PATH or self._is_hidden():
-            run = self._temporary_socket_dir = Path(tempfile.mkdtemp(prefix="limena-"))
-            if self._account is not None and _closed_folder(run, self._account) is not None:
-                raise EmbeddedPostgresError(self._closed_sentence(run))
+            made = Path(tempfile.mkdtemp(prefix=SOCKET_DIR_PREFIX))
+            if self._account is not None and _closed_folder(made, self._account) is not None:
+                made.rmdir()
+                raise EmbeddedPostgresError(self._closed_sentence(made))
+            shutil.rmtree(run, ignore_errors=True)
+            run.symlink_to(made)
+            run = made
         else:
             run.mkdir(mode=0o700, exist_ok=True)
         run.chmod(0o700)
         self._give(run)
         return run
+
+    def _remove_temporary_socket_dir(self) -> None:
+        """The link tells of one, also of one that a killed start left; what it leads to must look like ours."""
+        link = self.data_dir / "run"
+        if not link.is_symlink():
+            return
+        target = Path(os.readlink(link))
+        link.unlink()
+        owner = self._account.uid if self._account else os.geteuid()
+        if target.name.startswith(SOCKET_DIR_PREFIX) and target.is_dir() and target.lstat().st_uid == owner:
+            shutil.rmtree(target, ignore_errors=True)
 
     # What an earlier start left ---------------------------------------------------------------------------------------
 

@@ -225,6 +225,27 @@ def test_a_path_too_long_for_a_socket_gets_a_folder_of_its_own(
     assert socket_dir.parent == Path(tempfile.gettempdir())
     server.stop()
     assert not socket_dir.exists()
+    assert not (server.data_dir / "run").is_symlink()
+
+
+def test_a_socket_folder_that_a_killed_start_left_is_removed(
+    new_folder: Callable[[], Path], bin_dir: Path, make: Callable[..., PostgresServer]
+) -> None:
+    folder = new_folder() / ("long" * 20) / "pg"
+    folder.parent.mkdir(mode=0o711)
+    program = (
+        "import os, signal, sys; from pathlib import Path; from limena.embedded import PostgresServer; "
+        "server = PostgresServer(Path(sys.argv[1]), Path(sys.argv[2]), {'fsync': 'off'}); server.start(); "
+        "print(server.socket_dir, flush=True); os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    done = subprocess.run([sys.executable, "-c", program, str(folder), str(bin_dir)], capture_output=True, check=False)
+    left = Path(done.stdout.decode().strip())
+    assert left.name.startswith("limena-")
+    assert left.is_dir()
+    server = make(folder)
+    server.start()
+    assert ask(server, "select 1") == 1
+    assert not left.exists()
 
 
 def test_a_folder_without_a_server_is_told(make: Callable[..., PostgresServer], folder: Path, tmp_path: Path) -> None:
