@@ -201,7 +201,7 @@ def _work(files: Source, ledger: Mapping[str, str] | None) -> list[Step]:
 
     steps: list[Step] = []
     if before:
-        steps += [become_owner, guard, *_each(before), Step("back to the deployer", "set role none;")]
+        steps += [become_owner, guard, *_outside(files, before), Step("back to the deployer", files.deploy["settings"])]
     steps.append(Step("begin", "begin isolation level read committed;"))
     if ledger is None:
         roles = next(file for file in files.schema if file.path == ROLES_FILE)
@@ -223,7 +223,7 @@ def _work(files: Source, ledger: Mapping[str, str] | None) -> list[Step]:
         Step("make partitions", "select limena.ensure_partitions();"),
         Step("self-check", files.deploy["self_check"]),
         Step("commit", "commit;"),
-        *_each(after),
+        *_outside(files, after),
         Step("end", files.deploy["unlock"]),
     ]
     return steps
@@ -257,6 +257,19 @@ def _each(files: list[SourceFile]) -> list[Step]:
     return [step for file in files for step in (Step(file.path, file.text, file.path, file.sha256), _record(file))]
 
 
+def _outside(files: Source, chosen: list[SourceFile]) -> list[Step]:
+    steps: list[Step] = []
+    for file in chosen:
+        run, record = _each([file])
+        steps += [
+            Step("no time limit", files.deploy["patience"]),
+            run,
+            Step(f"check the indexes after {file.path}", files.deploy["check_indexes"]),
+            record,
+        ]
+    return steps
+
+
 def _record(file: SourceFile) -> Step:
     return Step(
         f"record {file.path}",
@@ -271,7 +284,8 @@ def _forget(files: Source, path: str) -> Step:
     """Take a file that is gone from the ledger, provided that its object is gone from the database."""
     kind, name = path.partition("/")[0], Path(path).stem
     moved = any(file.kind == kind and file.name == name for file in files.files)
-    settings = f"set local limena.deploy_forgotten = {_literal(path)};\nset local limena.deploy_moved = {moved};\n"
+    settings = f"set local limena.deploy_forgotten = {_literal(path)};\n"
+    settings += f"set local limena.deploy_moved = {'on' if moved else 'off'};\n"
     return Step(f"forget {path}", settings + files.deploy["forget"], path)
 
 

@@ -1,4 +1,4 @@
--- A printed script may be run later, elsewhere, or twice: it stops where the ledger is not the one that it was made for.
+-- A printed script may be run later, elsewhere, or twice: it stops where the ledger is not the one it was made for.
 -- limena.deploy_ledger is the digest of that ledger, or empty where there was none. In limena deploy it holds by
 -- construction.
 do $$
