@@ -77,17 +77,18 @@ $$;
 create function tests.make_api_key(
     p_tenant text,
     p_name text default 'key',
-    p_scopes text [] default '{api_keys:read, api_keys:write}',
+    p_scopes text[] default '{api_keys:read, api_keys:write}',
     p_creator text default 'owner'
 )
 returns void
 language plpgsql
 as $$
 begin
-    insert into limena.api_keys (tenant_id, id, name, prefix, last_four, scopes, key_hash, created_by)
+    -- Older than the test's transaction: nobody enters with a key that was made in the same one.
+    insert into limena.api_keys (tenant_id, id, name, prefix, last_four, scopes, key_hash, created_by, created_at)
     values (
         tests.tenant_id(p_tenant), tests.api_key_id(p_tenant, p_name), p_name, 'lmn_tests0', '0000', p_scopes,
-        tests.key_hash(p_tenant, p_name), tests.user_id(p_tenant, p_creator)
+        tests.key_hash(p_tenant, p_name), tests.user_id(p_tenant, p_creator), now() - interval '1 second'
     );
     insert into limena.api_key_uses (tenant_id, api_key_id)
     values (tests.tenant_id(p_tenant), tests.api_key_id(p_tenant, p_name));
@@ -147,7 +148,7 @@ $$;
 
 -- The same for several actors, each of whom enters tenant a anew: 'nobody 0, viewer 0, admin 2'. An actor is `nobody`,
 -- a role, or the name of an API key that make_api_key() made.
-create function tests.outcomes(p_statement text, p_actors text [] default '{nobody, viewer, member, admin, owner}')
+create function tests.outcomes(p_statement text, p_actors text[] default '{nobody, viewer, member, admin, owner}')
 returns text
 language plpgsql
 as $$
@@ -158,6 +159,7 @@ declare
 begin
     foreach v_actor in array p_actors loop
         begin
+            perform tests.leave();
             if v_actor = any (enum_range(null::limena.member_role)::text[]) then
                 perform tests.enter_as('a', v_actor);
             elsif v_actor <> 'nobody' then
@@ -238,4 +240,202 @@ select
     end
 from pg_class as c
 where c.oid = p_table
+$$;
+
+-- How a statement fails for whoever runs it here and now: 'SQLSTATE message', then what it says of column, constraint
+-- and detail; NULL where it does not fail. What it did is undone.
+create function tests.error_of(p_statement text)
+returns text
+language plpgsql
+as $$
+declare
+    v_column text;
+    v_constraint text;
+    v_detail text;
+    v_error text;
+begin
+    begin
+        execute p_statement;
+        raise exception 'no error' using errcode = 'TS000';
+    exception
+        when sqlstate 'TS000' then return null;
+        when others then
+            get stacked diagnostics
+                v_column = column_name, v_constraint = constraint_name, v_detail = pg_exception_detail;
+            v_error := concat_ws(
+                '; ',
+                sqlstate || ' ' || sqlerrm,
+                'column ' || nullif(v_column, ''),
+                'constraint ' || nullif(v_constraint, ''),
+                'detail ' || nullif(v_detail, '')
+            );
+            return v_error;
+    end;
+end;
+$$;
+
+-- For the attacks of db/tests/attacks: what the current role gets to see that is not tenant p_mine's (NULL: at all), as
+-- 'table rows, …'; '' when that is nothing. Every table, partition and view of limena is asked; a refusal is nothing.
+create function tests.loot(p_mine text default null)
+returns text
+language plpgsql
+as $$
+declare
+    v_relation record;
+    v_outcome text;
+    v_found text[] := '{}';
+begin
+    for v_relation in
+        select
+            c.relname as name,
+            case
+                when exists (
+                    select from pg_attribute as a where a.attrelid = c.oid and a.attname = 'tenant_id' and not a.attisdropped
+                ) then format('t.tenant_id is distinct from %L', tests.tenant_id(p_mine))
+                when c.relname = 'tenants' then format('t.id is distinct from %L', tests.tenant_id(p_mine))
+                when c.relname = 'users' then format(
+                    't.id <> all (%L)',
+                    array(
+                        select tests.user_id(p_mine, r.role)
+                        from unnest(enum_range(null::limena.member_role)::text[]) as r (role)
+                        where p_mine is not null
+                    )
+                )
+                else 'true'
+            end as is_not_mine
+        from pg_class as c
+        where c.relnamespace = 'limena'::regnamespace
+            and c.relkind in ('r', 'p', 'v', 'm', 'f')
+            and c.relname not in ('permissions', 'role_permissions', 'permission_matrix', 'isolation_report')
+        order by c.relname
+    loop
+        v_outcome := tests.outcome(format('select from limena.%I as t where %s', v_relation.name, v_relation.is_not_mine));
+        if v_outcome not in ('0', '42501') then
+            v_found := v_found || (v_relation.name || ' ' || v_outcome);
+        end if;
+    end loop;
+    return array_to_string(v_found, ', ');
+end;
+$$;
+
+-- What the current role gets to change that is not tenant p_mine's: the statements that came to more than no rows or a
+-- refusal, with what they came to. Nothing of it stays. The statements without WHERE ask for no column, so that no
+-- SELECT policy stands in front of the others; they count against p_mine's own rows.
+create function tests.harm(p_mine text default null)
+returns text
+language plpgsql
+as $$
+declare
+    v_attempt record;
+    v_outcome text;
+    v_found text[] := '{}';
+begin
+    for v_attempt in
+        select format('%s limena.%I%s', w.verb, c.relname, w.rest) as statement, '0' as harmless
+        from pg_class as c
+        cross join (values ('delete from', ''), ('truncate', ' cascade')) as w (verb, rest)
+        where c.relnamespace = 'limena'::regnamespace and c.relkind in ('r', 'p')
+        union all
+        select
+            w.statement,
+            case when p_mine is null then '0' else coalesce(w.own_rows, '0') end
+        from (
+            values
+            (
+                'update limena.api_keys set revoked_at = now()',
+                tests.outcome('select from limena.api_keys where revoked_at is null')
+            ),
+            (format('update limena.api_keys set revoked_at = now() where id = %L', tests.api_key_id('b')), null),
+            (format('update limena.api_keys set revoked_at = now() where tenant_id = %L', tests.tenant_id('b')), null),
+            (format('update limena.api_keys set tenant_id = %L', tests.tenant_id('b')), null),
+            ($s$update limena.api_keys set scopes = '{tenant:own}'$s$, null),
+            ('update limena.api_keys set expires_at = null', null),
+            ($s$update limena.memberships set role = 'owner'$s$, null),
+            ($s$update limena.tenants set name = 'x'$s$, null),
+            ('update limena.users set is_platform_admin = true', null),
+            ('update limena.sessions set ended_at = null', null),
+            ('update limena.invitations set accepted_at = now()', null),
+            ('update limena.api_key_uses set last_used_at = now()', null),
+            ($s$update limena.audit_logs set action = 'x.x'$s$, null),
+            (
+                format(
+                    'insert into limena.api_keys (tenant_id, id, name, prefix, last_four, scopes, key_hash, created_by)'
+                    ' '
+                    'values (%L, gen_random_uuid(), %L, %L, %L, %L, sha256(%L), %L)',
+                    tests.tenant_id('b'), 'planted', 'lmn_abcdef', '0000', '{api_keys:read}', 'planted',
+                    tests.user_id('b', 'owner')
+                ), null
+            ),
+            (
+                format(
+                    'insert into limena.api_keys (tenant_id, id, name, prefix, last_four, scopes, key_hash, created_by)'
+                    ' '
+                    'values (%L, gen_random_uuid(), %L, %L, %L, %L, sha256(%L), %L)',
+                    tests.tenant_id('b'), 'planted', 'lmn_abcdef', '0000', '{api_keys:read}', 'planted',
+                    tests.user_id(p_mine, 'owner')
+                ), null
+            ),
+            (
+                format(
+                    'insert into limena.invitations (tenant_id, id, email, role, token_hash, invited_by) '
+                    'values (%L, gen_random_uuid(), %L, %L, sha256(%L), %L)',
+                    tests.tenant_id('b'), 'mallory@a.example', 'owner', 'planted', tests.user_id('b', 'owner')
+                ), null
+            ),
+            (
+                format(
+                    'insert into limena.api_key_uses (tenant_id, api_key_id) values (%L, %L)',
+                    tests.tenant_id('b'), tests.api_key_id('b')
+                ), null
+            ),
+            (
+                format(
+                    'insert into limena.memberships (tenant_id, user_id, role) values (%L, %L, %L)',
+                    tests.tenant_id('b'), tests.user_id('a', 'owner'), 'owner'
+                ), null
+            ),
+            (
+                format(
+                    'insert into limena.sessions (user_id, secret_hash) values (%L, sha256(%L))',
+                    tests.user_id('b', 'owner'), 'planted'
+                ), null
+            ),
+            (
+                format(
+                    'insert into limena.audit_logs (tenant_id, occurred_at, seq, id, action, actor_type) '
+                    'values (%L, now(), 0, gen_random_uuid(), %L, %L)', tests.tenant_id('b'), 'x.x', 'system'
+                ), null
+            ),
+            ($s$insert into limena.tenants (name) values ('x')$s$, null),
+            ($s$insert into limena.permissions (name, description) values ('x:x', 'x')$s$, null),
+            ($s$insert into limena.role_permissions (role, permission) values ('viewer', 'tenant:own')$s$, null)
+        ) as w (statement, own_rows)
+    loop
+        v_outcome := tests.outcome(v_attempt.statement);
+        if v_outcome not in ('0', '42501', v_attempt.harmless) then
+            v_found := v_found || format('%s: %s', v_attempt.statement, v_outcome);
+        end if;
+    end loop;
+    return array_to_string(v_found, '; ');
+end;
+$$;
+
+-- Sets the three parameters of a context to what an attacker likes (NULL: left as it is), reaps, and puts them back. ''
+-- when nothing was to be had.
+create function tests.plunder(p_tenant_id text, p_context text, p_seal text, p_mine text default null)
+returns text
+language plpgsql
+as $$
+begin
+    begin
+        perform
+            set_config('app.current_tenant_id', coalesce(p_tenant_id, current_setting('app.current_tenant_id', true)), true),
+            set_config('app.context', coalesce(p_context, current_setting('app.context', true)), true),
+            set_config('app.seal', coalesce(p_seal, current_setting('app.seal', true)), true);
+        raise exception '%', concat_ws('; ', nullif(tests.loot(p_mine), ''), nullif(tests.harm(p_mine), ''))
+            using errcode = 'TS000';
+    exception
+        when sqlstate 'TS000' then return sqlerrm;
+    end;
+end;
 $$;

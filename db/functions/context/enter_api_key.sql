@@ -47,6 +47,8 @@ begin
     where k.key_hash = p_key_hash
         and k.revoked_at is null
         and (k.expires_at is null or k.expires_at > clock_timestamp())
+        -- Not one that this transaction made: it could be rolled back, and the log would tell of a key that never was.
+        and k.created_at < transaction_timestamp()
         and t.state <> 'deleted';
 
     -- One answer for unknown, revoked and expired: which of them it was is nobody's business but the audit log's.
