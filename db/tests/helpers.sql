@@ -35,13 +35,13 @@ create function tests.session_hash(p_tenant text, p_role text)
 returns bytea
 language sql
 immutable
-as $$ select sha256(convert_to('session ' || p_tenant || ' ' || p_role, 'UTF8')) $$;
+as $$ select pg_catalog.sha256(pg_catalog.convert_to('session ' || p_tenant || ' ' || p_role, 'UTF8')) $$;
 
 create function tests.key_hash(p_tenant text, p_name text default 'key')
 returns bytea
 language sql
 immutable
-as $$ select sha256(convert_to('key ' || p_tenant || ' ' || p_name, 'UTF8')) $$;
+as $$ select pg_catalog.sha256(pg_catalog.convert_to('key ' || p_tenant || ' ' || p_name, 'UTF8')) $$;
 
 -- By the owner of the tables, outside of row-level security: a test of the rules must not depend on them for its
 -- fixture.
@@ -276,6 +276,7 @@ $$;
 
 -- For the attacks of db/tests/attacks: what the current role gets to see that is not tenant p_mine's (NULL: at all), as
 -- 'table rows, …'; '' when that is nothing. Every table, partition and view of limena is asked; a refusal is nothing.
+-- (Names are qualified here and there: some attacks put others in front.)
 create function tests.loot(p_mine text default null)
 returns text
 language plpgsql
@@ -290,7 +291,7 @@ begin
             c.relname as name,
             case
                 when exists (
-                    select from pg_attribute as a where a.attrelid = c.oid and a.attname = 'tenant_id' and not a.attisdropped
+                    select from pg_catalog.pg_attribute as a where a.attrelid = c.oid and a.attname = 'tenant_id' and not a.attisdropped
                 ) then format('t.tenant_id is distinct from %L', tests.tenant_id(p_mine))
                 when c.relname = 'tenants' then format('t.id is distinct from %L', tests.tenant_id(p_mine))
                 when c.relname = 'users' then format(
@@ -303,7 +304,7 @@ begin
                 )
                 else 'true'
             end as is_not_mine
-        from pg_class as c
+        from pg_catalog.pg_class as c
         where c.relnamespace = 'limena'::regnamespace
             and c.relkind in ('r', 'p', 'v', 'm', 'f')
             and c.relname not in ('permissions', 'role_permissions', 'permission_matrix', 'isolation_report')
@@ -332,7 +333,7 @@ declare
 begin
     for v_attempt in
         select format('%s limena.%I%s', w.verb, c.relname, w.rest) as statement, '0' as harmless
-        from pg_class as c
+        from pg_catalog.pg_class as c
         cross join (values ('delete from', ''), ('truncate', ' cascade')) as w (verb, rest)
         where c.relnamespace = 'limena'::regnamespace and c.relkind in ('r', 'p')
         union all
@@ -429,13 +430,54 @@ as $$
 begin
     begin
         perform
-            set_config('app.current_tenant_id', coalesce(p_tenant_id, current_setting('app.current_tenant_id', true)), true),
-            set_config('app.context', coalesce(p_context, current_setting('app.context', true)), true),
-            set_config('app.seal', coalesce(p_seal, current_setting('app.seal', true)), true);
+            pg_catalog.set_config(g.name, coalesce(g.value, pg_catalog.current_setting(g.name, true)), true)
+        from (
+            values ('app.current_tenant_id', p_tenant_id), ('app.context', p_context), ('app.seal', p_seal)
+        ) as g (name, value);
         raise exception '%', concat_ws('; ', nullif(tests.loot(p_mine), ''), nullif(tests.harm(p_mine), ''))
             using errcode = 'TS000';
     exception
         when sqlstate 'TS000' then return sqlerrm;
     end;
 end;
+$$;
+
+-- Walks through a list page by page and shows one field of each item: '[x y][z]'. p_call has a place for limit and for
+-- cursor, such as 'limena.list_members(%s, %L)'.
+create function tests.pages(p_call text, p_limit integer, p_field text)
+returns text
+language plpgsql
+as $$
+declare
+    v_page jsonb;
+    v_cursor text;
+    v_pages text := '';
+begin
+    loop
+        execute format('select ' || p_call, p_limit, v_cursor) into v_page;
+        v_pages := v_pages || format(
+            '[%s]',
+            array_to_string(array(select i.item ->> p_field from jsonb_array_elements(v_page -> 'items') as i (item)), ' ')
+        );
+        v_cursor := v_page ->> 'next';
+        exit when v_cursor is null;
+    end loop;
+    return v_pages;
+end;
+$$;
+
+-- The same of values in their order, as it should come out.
+create function tests.paged(p_values text[], p_limit integer)
+returns text
+language sql
+immutable
+as $$
+select coalesce(string_agg('[' || p.items || ']', '' order by p.place), '[]')
+from (
+    select
+        (v.place - 1) / p_limit as place,
+        string_agg(v.item, ' ' order by v.place) as items
+    from unnest(p_values) with ordinality as v (item, place)
+    group by (v.place - 1) / p_limit
+) as p
 $$;
