@@ -466,18 +466,20 @@ begin
 end;
 $$;
 
--- The same of values in their order, as it should come out.
-create function tests.paged(p_values text[], p_limit integer)
+-- The same of a query's first column in its order, as it should come out.
+create function tests.paged(p_query text, p_limit integer)
 returns text
-language sql
-immutable
+language plpgsql
 as $$
-select coalesce(string_agg('[' || p.items || ']', '' order by p.place), '[]')
-from (
-    select
-        (v.place - 1) / p_limit as place,
-        string_agg(v.item, ' ' order by v.place) as items
-    from unnest(p_values) with ordinality as v (item, place)
-    group by (v.place - 1) / p_limit
-) as p
+declare
+    v_item text;
+    v_pages text := '';
+    v_place integer := 0;
+begin
+    for v_item in execute p_query loop
+        v_pages := v_pages || case when v_place = 0 then '[' when v_place % p_limit = 0 then '][' else ' ' end || v_item;
+        v_place := v_place + 1;
+    end loop;
+    return v_pages || ']';
+end;
 $$;
