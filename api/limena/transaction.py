@@ -64,7 +64,7 @@ class Database:
     """The API's pools, and what it knows of the procedures that it calls through them."""
 
     def __init__(self, app_pool: CallPool, auth_pool: CallPool, procedures: Iterable[str]) -> None:
-        self._app_pool: Final = app_pool
+        self.app_pool: Final = app_pool
         self._auth_pool: Final = auth_pool
         self._names: Final = frozenset(procedures) | {SessionCredential.entry, ApiKeyCredential.entry, "record_denial"}
         self._catalog: Catalog | None = None
@@ -77,7 +77,7 @@ class Database:
             async with self._reading:
                 if self._catalog is None:
                     try:
-                        async with lend(self._app_pool) as connection:
+                        async with lend(self.app_pool) as connection:
                             self._catalog = await read_catalog(connection, self._names)
                     except OperationalError as error:
                         raise Problem("unavailable") from error
@@ -114,7 +114,7 @@ class Database:
     ) -> bytes | None:
         statement = (await self.catalog()).statement(procedure, credential.entry)
         values = statement.bind(arguments, _encode(credential.arguments() | origin(request)))
-        return await _run(self._app_pool, statement, values, refusal=credential.refusal)
+        return await _run(self.app_pool, statement, values, refusal=credential.refusal)
 
     async def call_auth(
         self, procedure: str, arguments: Mapping[str, Wire], *, request: HTTPConnection
@@ -128,7 +128,7 @@ class Database:
     async def ask(self, procedure: str) -> bytes | None:
         """The answer of a procedure without arguments that tells nothing of any tenant, as limena_app."""
         statement = (await self.catalog()).statement(procedure, None)
-        return await _run(self._app_pool, statement, [])
+        return await _run(self.app_pool, statement, [])
 
 
 async def _run(

@@ -96,11 +96,12 @@ def jwt_key() -> str:
 
 
 def make_settings(database: Database, base_url: str, environment: Mapping[str, str]) -> Settings:
+    if "LIMENA_APP_DSN" not in environment:  # a server that is stopped has no DSN
+        dsn = {"LIMENA_APP_DSN": database.dsn("limena_app"), "LIMENA_AUTH_DSN": database.dsn("limena_auth")}
+        environment = dsn | dict(environment)
     return Settings.from_env(
         {
             "LIMENA_ENV": "development",
-            "LIMENA_APP_DSN": database.dsn("limena_app"),
-            "LIMENA_AUTH_DSN": database.dsn("limena_auth"),
             "LIMENA_BASE_URL": base_url,
             "LIMENA_JWT_KEY": jwt_key(),
             "LIMENA_BCRYPT_COST": "4",
