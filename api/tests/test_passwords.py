@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 import bcrypt
 import pytest
+
 from limena import passwords
 from limena.passwords import HashingBusy, PasswordHasher, PasswordRefused, check_new_password
 

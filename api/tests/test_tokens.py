@@ -32,6 +32,7 @@ from cryptography.hazmat.primitives.serialization import (
     PrivateFormat,
     PublicFormat,
 )
+
 from limena.tokens import (
     ACCESS_TOKEN_SECONDS,
     LEEWAY_SECONDS,
