@@ -22,7 +22,7 @@ alter table limena.sessions alter column secret_hash set statistics 0;
 alter table limena.sessions alter column ip set statistics 0;
 alter table limena.sessions alter column user_agent set statistics 0;
 create index sessions_user_id_idx on limena.sessions (user_id, created_at);
-create index sessions_current_tenant_id_idx on limena.sessions (current_tenant_id, user_id);
+create index sessions_user_id_current_tenant_id_idx on limena.sessions (user_id, current_tenant_id, created_at);
 comment on table limena.sessions is 'One row a log-in, ended 30 days after it at the latest. Global.';
 comment on column limena.sessions.current_tenant_id is 'Where the next access token leads; NULL once the membership is gone.';
 

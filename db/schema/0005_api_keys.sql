@@ -19,14 +19,16 @@ create table limena.api_keys (
     constraint api_keys_created_by_fkey references limena.users (id),
     created_at timestamptz not null default now(),
     expires_at timestamptz
-    constraint api_keys_expires_at_check check (expires_at > created_at),
-    revoked_at timestamptz,
+    constraint api_keys_expires_at_check check (isfinite(expires_at) and expires_at > created_at),
+    revoked_at timestamptz
+    constraint api_keys_revoked_at_check check (isfinite(revoked_at) and revoked_at >= created_at),
     constraint api_keys_pkey primary key (tenant_id, id)
 );
 alter table limena.api_keys alter column name set statistics 0;
 alter table limena.api_keys alter column prefix set statistics 0;
 alter table limena.api_keys alter column last_four set statistics 0;
 alter table limena.api_keys alter column key_hash set statistics 0;
+create index api_keys_created_by_idx on limena.api_keys (created_by);
 create index api_keys_tenant_id_created_at_idx on limena.api_keys (tenant_id, created_at, id);
 comment on table limena.api_keys is 'Keys of programs. A key acts with its scopes, cut down to what its creator''s role allows at that moment.';
 comment on column limena.api_keys.created_by is 'Whose permissions bound the key''s. A person who is no longer a member has none, and so has the key.';

@@ -49,7 +49,8 @@ create table limena_private.audited_tables (
     constraint audited_tables_scope_check check (scope in ('tenant', 'user', 'platform')),
     scope_column text,
     redacted_columns text [] not null,
-    column_actions jsonb not null
+    column_actions jsonb not null,
+    ignored_columns text [] not null
 );
 comment on table limena_private.audited_tables is
 'What record_changes() records of each table; filled by limena_private.audit_table() from the tables'' policy files.';

@@ -12,7 +12,8 @@ create or replace function limena_private.audit_table(
     p_scope text default 'tenant',
     p_scope_column text default 'tenant_id',
     p_redacted_columns text [] default '{}',
-    p_column_actions jsonb default '{}'
+    p_column_actions jsonb default '[]',
+    p_ignored_columns text [] default '{}'
 )
 returns void
 language plpgsql
@@ -30,14 +31,17 @@ begin
         where a.attrelid = p_table
             and a.attnum > 0
             and not a.attisdropped
-            and (a.atttypid = 'bytea'::regtype or a.attname ~ '(hash|secret|token|password)')
+            and (a.atttypid = 'bytea'::regtype or a.atttypid <> 'timestamptz'::regtype and a.attname ~ '(hash|secret|token|password)')
             and a.attname <> all (p_redacted_columns)
     loop
         raise exception 'column % of % looks like a secret and is not redacted', v_column, p_table using errcode = '55000';
     end loop;
     for v_column in
         select c.name
-        from unnest(p_key_columns || p_entity_column || p_scope_column || p_redacted_columns || array(select jsonb_object_keys(p_column_actions))) as c (name)
+        from unnest(
+            p_key_columns || p_entity_column || p_scope_column || p_redacted_columns || p_ignored_columns
+            || array(select a.pair ->> 0 from jsonb_array_elements(p_column_actions) as a (pair))
+        ) as c (name)
         where c.name is not null
             and not exists (
                 select from pg_attribute as a
@@ -48,10 +52,12 @@ begin
     end loop;
 
     insert into limena_private.audited_tables as t (
-        relation, entity_type, key_columns, entity_column, scope, scope_column, redacted_columns, column_actions
+        relation, entity_type, key_columns, entity_column, scope, scope_column, redacted_columns, column_actions,
+        ignored_columns
     )
     values (
-        p_table, p_entity_type, p_key_columns, p_entity_column, p_scope, p_scope_column, p_redacted_columns, p_column_actions
+        p_table, p_entity_type, p_key_columns, p_entity_column, p_scope, p_scope_column, p_redacted_columns, p_column_actions,
+        p_ignored_columns
     )
     on conflict (relation) do update
     set
@@ -61,9 +67,10 @@ begin
         scope = excluded.scope,
         scope_column = excluded.scope_column,
         redacted_columns = excluded.redacted_columns,
-        column_actions = excluded.column_actions;
+        column_actions = excluded.column_actions,
+        ignored_columns = excluded.ignored_columns;
 
-    -- Three triggers, since transition tables go with one event each; TRUNCATE has none.
+    -- One an event, since transition tables go with one event each; TRUNCATE has none.
     for v_trigger in
         select *
         from (
@@ -82,5 +89,5 @@ begin
 end;
 $$;
 
-comment on function limena_private.audit_table(regclass, text, text [], text, text, text, text [], jsonb) is
-'Registers a table for auditing and creates its triggers. p_scope: tenant, user or platform, with the column that says which. p_column_actions: {column: action} for an update that sets this column. Raises 55000 when a column that looks like a secret is not redacted.';
+comment on function limena_private.audit_table(regclass, text, text [], text, text, text, text [], jsonb, text []) is
+'Registers a table for auditing and creates its triggers. p_scope: tenant, user or platform, with the column that says which. p_column_actions: [[column, action], …]: what an update is called that sets the column, the first that fits. p_ignored_columns: not recorded. Raises 55000 when a column that looks like a secret is not redacted.';

@@ -30,7 +30,9 @@ begin
         k.tenant_id,
         k.id,
         k.created_by,
-        k.name || ' (' || k.prefix || '…' || k.last_four || ')' as label,
+        k.name,
+        k.prefix,
+        k.last_four,
         m.role,
         array(
             select r.permission
@@ -60,14 +62,16 @@ begin
         p_tenant_id => v_key.tenant_id,
         p_actor_type => 'api_key',
         p_actor_id => v_key.id,
-        p_actor_label => v_key.label,
+        p_actor_label => v_key.name || ' (' || v_key.prefix || '…' || v_key.last_four || ')',
         p_user_id => v_key.created_by,
         p_role => v_key.role,
         p_permissions => v_key.permissions,
         p_session_id => null,
         p_request_id => p_request_id,
         p_ip => p_ip,
-        p_user_agent => p_user_agent
+        p_user_agent => p_user_agent,
+        p_key_name => v_key.name,
+        p_key_prefix => v_key.prefix
     );
 
     -- Never waits: whoever holds the row is writing the same minute.

@@ -37,11 +37,11 @@ begin
             where r.role = m.role
             order by r.permission
         ) as permissions,
-        u.last_seen_at < clock_timestamp() - interval '1 minute' as is_use_due
+        coalesce(u.last_seen_at < clock_timestamp() - interval '1 minute', true) as is_use_due
     into v_session
     from limena.sessions as s
     inner join limena.users as p on s.user_id = p.id
-    inner join limena.session_uses as u on s.id = u.session_id
+    left join limena.session_uses as u on s.id = u.session_id
     left join (
         limena.memberships as m inner join limena.tenants as t on m.tenant_id = t.id and t.state <> 'deleted'
     ) on s.user_id = m.user_id and m.tenant_id = p_tenant_id

@@ -12,7 +12,9 @@ create or replace function limena_private.seal_context(
     p_session_id uuid,
     p_request_id text,
     p_ip inet,
-    p_user_agent text
+    p_user_agent text,
+    p_key_name text default null,
+    p_key_prefix text default null
 )
 returns void
 language plpgsql
@@ -33,7 +35,9 @@ declare
         'session_id', p_session_id,
         'request_id', left(p_request_id, 64),
         'ip', host(p_ip),
-        'user_agent', left(p_user_agent, 512)
+        'user_agent', left(p_user_agent, 512),
+        'key_name', p_key_name,
+        'key_prefix', p_key_prefix
     )::text;
 begin
     -- The secret stays a column. As a variable it would be a constant of the plan, and debug_print_plan shows that to any caller.
@@ -49,6 +53,6 @@ end;
 $$;
 
 comment on function limena_private.seal_context(
-    uuid, text, uuid, text, uuid, limena.member_role, text [], uuid, text, inet, text
+    uuid, text, uuid, text, uuid, limena.member_role, text [], uuid, text, inet, text, text, text
 ) is
 'Seals a context for this transaction. p_tenant_id NULL: someone is known, but in no tenant.';

@@ -1,5 +1,5 @@
 -- A session for someone whose password was just verified. p_password_hash says against what: had the password been changed meanwhile, the
--- old one no longer logs in.
+-- old one no longer logs in. A change that comes a moment later waits for this transaction (FOR SHARE), and then ends this session too.
 --
 -- SECURITY DEFINER because it comes before a tenant is known. For limena_auth alone.
 create or replace function limena.log_in(
@@ -26,7 +26,7 @@ begin
     select u.id, u.email, u.display_name into v_user
     from limena.users as u
     where u.id = p_user_id and u.password_hash = p_password_hash
-    for key share;
+    for share;
     if not found then
         raise exception 'the log-in is not valid' using errcode = '28000';
     end if;

@@ -10,7 +10,7 @@ as $$
 begin
     update limena.users as u
     set is_platform_admin = true
-    where u.email = lower(p_email);
+    where u.email = lower(btrim(p_email));
     if not found then
         raise exception 'no user has this address' using errcode = 'P0002';
     end if;

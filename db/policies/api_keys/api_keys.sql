@@ -14,43 +14,24 @@ on limena.api_keys to limena_app;
 grant update (revoked_at)
 on limena.api_keys to limena_app;
 
--- api_keys:write sees them too: PostgreSQL asks for SELECT on the rows that an UPDATE's WHERE names. And a key sees itself.
+-- api_keys:write sees them too: PostgreSQL asks for SELECT on the rows that an UPDATE's WHERE names.
 drop policy if exists api_keys_select_app on limena.api_keys;
 create policy api_keys_select_app on limena.api_keys
 for select to limena_app
-using (
-    tenant_id = (select limena.current_tenant_id())
-    and (
-        (select limena.has_permission('api_keys:read'))
-        or (select limena.has_permission('api_keys:write'))
-        or id = (select limena.current_api_key_id())
-    )
-);
+using (tenant_id = any (array[(select limena.tenant_with('api_keys:read', 'api_keys:write'))]));
 
 -- Nobody makes a key in another's name, or one that holds more than they hold.
 drop policy if exists api_keys_insert_app on limena.api_keys;
 create policy api_keys_insert_app on limena.api_keys
 for insert to limena_app
-with check (
-    tenant_id = (select limena.current_tenant_id())
-    and created_by = (select limena.current_user_id())
-    and (select limena.has_permission('api_keys:write'))
-    and scopes <@ (select limena.current_permissions())
-);
+with check (limena.holds(tenant_id, created_by, scopes || 'api_keys:write'::text));
 
 -- A revoked key stays revoked: it is not visible to UPDATE once it is.
 drop policy if exists api_keys_update_app on limena.api_keys;
 create policy api_keys_update_app on limena.api_keys
 for update to limena_app
-using (
-    tenant_id = (select limena.current_tenant_id())
-    and (select limena.has_permission('api_keys:write'))
-    and revoked_at is null
-)
-with check (
-    tenant_id = (select limena.current_tenant_id())
-    and (select limena.has_permission('api_keys:write'))
-);
+using (tenant_id = any (array[(select limena.tenant_with('api_keys:write'))]) and revoked_at is null)
+with check (tenant_id = any (array[(select limena.tenant_with('api_keys:write'))]));
 
 -- For enter_api_key, before there is a context. No LOGIN role inherits from limena_owner.
 drop policy if exists api_keys_select_owner on limena.api_keys;
@@ -64,5 +45,5 @@ select limena_private.audit_table(
     p_key_columns => '{tenant_id, id}',
     p_entity_column => 'id',
     p_redacted_columns => '{key_hash}',
-    p_column_actions => '{"revoked_at": "api_key.revoked"}'
+    p_column_actions => '[["revoked_at", "api_key.revoked"]]'
 );

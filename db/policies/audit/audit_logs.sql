@@ -16,10 +16,7 @@ revoke all on sequence limena.audit_logs_seq_seq from public, limena_app, limena
 drop policy if exists audit_logs_select_app on limena.audit_logs;
 create policy audit_logs_select_app on limena.audit_logs
 for select to limena_app
-using (
-    tenant_id = (select limena.current_tenant_id())
-    and (select limena.has_permission('audit:read'))
-);
+using (tenant_id = any (array[(select limena.tenant_with('audit:read'))]));
 
 -- For record_changes and record_event. There is no policy for UPDATE or DELETE: not even limena_owner has one.
 drop policy if exists audit_logs_insert_owner on limena.audit_logs;

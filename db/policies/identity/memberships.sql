@@ -10,10 +10,7 @@ grant select (tenant_id, user_id, role, created_at) on limena.memberships to lim
 drop policy if exists memberships_select_app on limena.memberships;
 create policy memberships_select_app on limena.memberships
 for select to limena_app
-using (
-    tenant_id = (select limena.current_tenant_id())
-    and (select limena.has_permission('members:read'))
-);
+using (tenant_id = any (array[(select limena.tenant_with('members:read'))]));
 
 -- For enter_…, log_in and the audit of a person's own events, before there is a context. No LOGIN role inherits from limena_owner.
 drop policy if exists memberships_select_owner on limena.memberships;
@@ -32,5 +29,5 @@ select limena_private.audit_table(
     p_entity_type => 'membership',
     p_key_columns => '{tenant_id, user_id}',
     p_entity_column => 'user_id',
-    p_column_actions => '{"role": "membership.role_changed"}'
+    p_column_actions => '[["role", "membership.role_changed"]]'
 );

@@ -21,7 +21,8 @@ create policy sessions_insert_owner on limena.sessions
 for insert to limena_owner
 with check (true);
 
--- A person's events stand in the log of each of their tenants: none of these may learn from current_tenant_id of another.
+-- A person's events stand in the log of each of their tenants. Where the session is, and that it left a tenant, is no event: no tenant
+-- may learn of another from it.
 select limena_private.audit_table(
     p_table => 'limena.sessions',
     p_entity_type => 'session',
@@ -29,6 +30,7 @@ select limena_private.audit_table(
     p_entity_column => 'id',
     p_scope => 'user',
     p_scope_column => 'user_id',
-    p_redacted_columns => '{secret_hash, current_tenant_id}',
-    p_column_actions => '{"ended_at": "session.ended"}'
+    p_redacted_columns => '{secret_hash}',
+    p_column_actions => '[["ended_at", "session.ended"]]',
+    p_ignored_columns => '{current_tenant_id}'
 );

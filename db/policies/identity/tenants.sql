@@ -11,7 +11,7 @@ grant select (id, name, state, created_at) on limena.tenants to limena_app, lime
 drop policy if exists tenants_select_app on limena.tenants;
 create policy tenants_select_app on limena.tenants
 for select to limena_app
-using (id = (select limena.current_tenant_id()));
+using (id = any (array[(select limena.current_tenant_id())]));
 
 -- For enter_…, log_in and accept_invitation, before there is a context. No LOGIN role inherits from limena_owner.
 drop policy if exists tenants_select_owner on limena.tenants;
