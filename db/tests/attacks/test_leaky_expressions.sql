@@ -3,7 +3,7 @@
 -- It would work without policies as row-level security (a WHERE in a procedure or a view is no barrier), or if someone
 -- declared such a function LEAKPROOF.
 begin;
-select plan(34);
+select plan(33);
 
 select tests.make_tenants();
 select tests.make_api_key(p_tenant => 'a', p_name => '1', p_scopes => '{ai:use}');
@@ -25,7 +25,7 @@ from (
     ('select from limena.api_keys where ('' '' || name)::numeric > 0 order by name::integer'),
     ('select from limena.tenants where 1 / (ascii(right(name, 1)) - ascii(''b'')) = 0'),
     ('select from limena.memberships where 1 / (case when tenant_id = tests.tenant_id(''b'') then 0 else 1 end) = 0'),
-    ('select from limena.users where 1 / (position(''@b.example'' in email) - position(''@b.example'' in ''owner@b.example'')) = 5'),
+    ('select from limena.find_people((select array_agg(user_id) from limena.memberships)) where 1 / (position(''@b.example'' in email) - 6) = 5'),
     ('select from limena.invitations where 1 / (char_length(split_part(email, ''@b'', 2)) - 8) = 5'),
     ('select from limena.audit_logs where 1 / (case when tenant_id <> tests.tenant_id(''a'') then 0 else 1 end) = 0'),
     ('update limena.api_keys set revoked_at = null where name::integer = 1'),
@@ -47,11 +47,6 @@ select count(*)
 from limena.tenants as t
 where set_config('attack.seen', current_setting('attack.seen') || ',' || t.name, false) is not null;
 select is(current_setting('attack.seen'), ',Tenant a', 'tenants: a filter is shown a''s row alone');
-select set_config('attack.seen', '', false);
-select count(*)
-from limena.users as u
-where set_config('attack.seen', current_setting('attack.seen') || u.email, false) is not null;
-select ok(current_setting('attack.seen') !~ '@b.example', 'users: a filter is shown nobody of b');
 select set_config('attack.seen', '', false);
 select count(*)
 from limena.invitations as i
