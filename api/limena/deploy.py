@@ -165,6 +165,8 @@ def owner_connection(dsn: str) -> Iterator[Connection]:
     files = _read(None)
     with _connection(dsn) as connection:
         runner = _Runner(connection)
+        if not _has_ledger(connection):
+            raise DeployError("Limena is not deployed in this database: run limena deploy first.")
         for name in ("settings", "assume_owner"):
             runner.run(Step(name, files.deploy[name]))
         yield connection
@@ -333,10 +335,13 @@ def _look(dsn: str, files: Source, environment: Environment) -> dict[str, str] |
         return _read_ledger(runner, files)
 
 
+def _has_ledger(connection: Connection) -> bool:
+    return connection.execute(_LEDGER_EXISTS).fetchone() == (True,)
+
+
 def _read_ledger(runner: _Runner, files: Source) -> dict[str, str] | None:
     """As limena_owner, who alone may; rolled back, so that not even a membership is left of it."""
-    row = runner.connection.execute(_LEDGER_EXISTS).fetchone()
-    if row is None or not row[0]:
+    if not _has_ledger(runner.connection):
         return None
     runner.run(Step("begin", "begin isolation level read committed;"))
     runner.run(Step("become limena_owner", files.deploy["assume_owner"]))
@@ -394,7 +399,7 @@ class _Runner:
         if self.connection.closed:
             return "Run the deploy again: it finds out what is there."
         if self.kept:
-            return f"{len(self.kept)} files before it are deployed and stay: run the deploy again for the rest."
+            return f"Deployed before it, and kept: {len(self.kept)}. Run the deploy again for the rest."
         return "Nothing was changed."
 
 

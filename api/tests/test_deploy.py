@@ -298,6 +298,11 @@ def test_owner_connection_acts_as_the_owner_and_leaves_no_inheriting_member(depl
         assert not deployed.one("select pg_has_role('deployer', 'limena_owner', 'USAGE')")
 
 
+def test_nobody_is_the_owner_of_what_is_not_deployed(target: Target) -> None:
+    with pytest.raises(DeployError, match="not deployed in this database"), owner_connection(target.dsn):
+        pass
+
+
 @both
 def test_every_object_belongs_to_the_owner(deployed: Target) -> None:
     owners = deployed.one(
@@ -649,7 +654,7 @@ def test_later_they_run_before_it_and_stay(deployed: Target) -> None:
     deployed.write("schema/0004_wrong.sql", "select no_such_column;")
     message = deployed.refused()
     assert message.startswith("schema/0004_wrong.sql, line 1: ")
-    assert message.endswith("1 files before it are deployed and stay: run the deploy again for the rest.")
+    assert message.endswith("Deployed before it, and kept: 1. Run the deploy again for the rest.")
     assert "schema/0003_index.sql" in deployed.ledger()
     deployed.write("schema/0004_wrong.sql", "select 1;")
     assert deployed.deploy().changes == ("schema/0004_wrong.sql",)
