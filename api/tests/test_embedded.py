@@ -310,7 +310,8 @@ def test_what_cannot_be_reached_is_told_with_the_folder_that_is_closed(
         make(new_folder() / "pg", programs).start()
     # Below a closed folder the socket goes to the temporary folder, which must be open then.
     monkeypatch.setattr(tempfile, "tempdir", str(closed))
-    with pytest.raises(EmbeddedPostgresError, match=f"cannot reach .*because {closed} is closed to others"):
+    # (Where this checkout lies below a closed folder as well, the sentence is about the programs' copy.)
+    with pytest.raises(EmbeddedPostgresError, match=f"PostgreSQL does not run as root.* reach .*{closed}"):
         make(closed / "pg").start()
 
 
