@@ -392,6 +392,12 @@ def test_a_claim_of_the_wrong_form_is_refused_even_under_our_own_signature(claim
     refused(signed(good_header(), good_claims(**{claim: value})))
 
 
+@pytest.mark.parametrize("value", [1, True, "", "a b", "x" * 129, "é", "id\n", ["id"]])
+def test_an_id_of_another_form_is_refused(value: object) -> None:
+    verify(signed(good_header(), good_claims(jti="x" * 128)))
+    refused(signed(good_header(), good_claims(jti=value)))
+
+
 @pytest.mark.parametrize("claim", ["iat", "nbf", "exp"])
 @pytest.mark.parametrize("kind", [float, str, lambda value: [value], lambda value: value + 0.5, lambda value: True])
 def test_a_time_that_is_not_a_whole_number_is_refused(claim: str, kind: Callable[[int], object]) -> None:
