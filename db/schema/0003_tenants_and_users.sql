@@ -77,5 +77,4 @@ create table limena.invitations (
 alter table limena.invitations alter column email set statistics 0;
 alter table limena.invitations alter column token_hash set statistics 0;
 create index invitations_tenant_id_email_idx on limena.invitations (tenant_id, email);
-create index invitations_invited_by_idx on limena.invitations (invited_by);
 comment on table limena.invitations is 'Who was asked to join a tenant. The token is known to its addressee alone; here is its SHA-256.';

@@ -28,7 +28,6 @@ alter table limena.api_keys alter column name set statistics 0;
 alter table limena.api_keys alter column prefix set statistics 0;
 alter table limena.api_keys alter column last_four set statistics 0;
 alter table limena.api_keys alter column key_hash set statistics 0;
-create index api_keys_created_by_idx on limena.api_keys (created_by);
 create index api_keys_tenant_id_created_at_idx on limena.api_keys (tenant_id, created_at, id);
 comment on table limena.api_keys is 'Keys of programs. A key acts with its scopes, cut down to what its creator''s role allows at that moment.';
 comment on column limena.api_keys.created_by is 'Whose permissions bound the key''s. A person who is no longer a member has none, and so has the key.';

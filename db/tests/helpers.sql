@@ -483,3 +483,23 @@ begin
     return v_pages || ']';
 end;
 $$;
+
+-- What EXPLAIN tells of a statement, run or not, and what the statistics of this transaction tell of what it touched; or
+-- the SQLSTATE.
+create function tests.explained(p_statement text, p_options text default 'analyze, costs off, timing off, summary off')
+returns text
+language plpgsql
+as $$
+declare
+    v_line text;
+    v_lines text[] := '{}';
+begin
+    for v_line in execute format('explain (%s) %s', p_options, p_statement) loop
+        v_lines := v_lines || v_line;
+    end loop;
+    -- Blocks in memory differ from one run to the next.
+    return regexp_replace(array_to_string(v_lines, E'\n'), '\n *(Buffers|Planning)[^\n]*', '', 'g');
+exception
+    when others then return sqlstate;
+end;
+$$;
