@@ -336,7 +336,14 @@ def _look(dsn: str, files: Source, environment: Environment) -> dict[str, str] |
 
 
 def _has_ledger(connection: Connection) -> bool:
-    return connection.execute(_LEDGER_EXISTS).fetchone() == (True,)
+    return _rows(connection, _LEDGER_EXISTS) == [(True,)]
+
+
+def _rows(connection: Connection, query: bytes) -> list[tuple[object, ...]]:
+    try:
+        return connection.execute(query).fetchall()
+    except psycopg.Error as error:
+        raise DeployError(f"The ledger cannot be read: {_explain(error)}") from error
 
 
 def _read_ledger(runner: _Runner, files: Source) -> dict[str, str] | None:
@@ -345,7 +352,7 @@ def _read_ledger(runner: _Runner, files: Source) -> dict[str, str] | None:
         return None
     runner.run(Step("begin", "begin isolation level read committed;"))
     runner.run(Step("become limena_owner", files.deploy["assume_owner"]))
-    rows = runner.connection.execute("select f.path, f.sha256 from limena_private.deployed_files as f").fetchall()
+    rows = _rows(runner.connection, b"select f.path, f.sha256 from limena_private.deployed_files as f")
     runner.run(Step("rollback", "rollback;"))
     return {str(path): str(sha256) for path, sha256 in rows}
 
