@@ -284,7 +284,7 @@ def test_below_a_closed_folder_root_starts_it_all_the_same(
         server = make(closed / "pg")
     else:
         package = embedded.embedded_bin_dir().parent.parent
-        for part in (package.name, f"{package.name}.libs"):
+        for part in (f"{package.name}/pginstall18", f"{package.name}.libs"):
             shutil.copytree(package.parent / part, closed / part)
         server = make(new_folder() / "pg", closed / package.name / "pginstall18" / "bin")
     server.start()
