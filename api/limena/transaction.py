@@ -101,9 +101,20 @@ class Database:
             return await self._enter_and_run(procedure, arguments, credential, request)
         except Problem as problem:
             if problem.permission is not None:
-                denial = _encode({"p_permission": problem.permission, "p_route": route})
-                await self._enter_and_run("record_denial", denial, credential, request)
+                await self._record_denial(problem.permission, route, credential, request)
             raise
+
+    async def _record_denial(
+        self, permission: str, route: str, credential: Credential, request: HTTPConnection
+    ) -> None:
+        denial = _encode({"p_permission": permission, "p_route": route})
+        try:
+            await self._enter_and_run("record_denial", denial, credential, request)
+        except Problem as problem:
+            # Revoked in between, or out of reach: that is the answer then, and nothing goes unrecorded.
+            if problem.status in (401, 503):
+                raise
+            log.error("a denial of %s could not be recorded: %s", permission, problem.code)
 
     async def prove(self, credential: Credential, request: HTTPConnection) -> None:
         """Shows a credential to PostgreSQL and does nothing with the context. Raises `Problem` as `call` does."""
@@ -201,9 +212,11 @@ async def tenant_transaction(
     async with AsyncExitStack() as stack:
         try:
             connection = await stack.enter_async_context(lend(pool))
-            if connection.autocommit:
-                raise ValueError("a sealed transaction needs a connection that is not in autocommit mode")
-            async with connection.pipeline():  # psycopg sends BEGIN along with the first statement
+            if not connection.autocommit:
+                raise ValueError("tenant_transaction needs a pool that create_tenant_pool made")
+            # A BEGIN of psycopg's own, as outside of autocommit, would be waited for.
+            async with connection.pipeline():
+                await connection.execute("begin isolation level read committed read write")
                 await connection.execute(_ENTER[credential.entry], credential.arguments() | origin(request))
         except psycopg.Error as error:
             raise _problem(SqlError.from_diagnostic(error.diag), credential.refusal) from error
