@@ -26,7 +26,8 @@ create index sessions_user_id_current_tenant_id_idx on limena.sessions (user_id,
 comment on table limena.sessions is 'One row a log-in, ended 30 days after it at the latest. Global.';
 comment on column limena.sessions.current_tenant_id is 'Where the next access token leads; NULL once the membership is gone.';
 
--- When a session was last seen stands apart, so that an open transaction of a session never holds a lock that delays ending it.
+-- When a session was last seen stands apart, so that an open transaction of a session never holds a lock that delays
+-- ending it.
 create table limena.session_uses (
     session_id uuid constraint session_uses_pkey primary key
     constraint session_uses_session_id_fkey references limena.sessions (id) on delete cascade,

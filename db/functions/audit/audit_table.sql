@@ -1,19 +1,19 @@
 -- Called from a table's policy file: registers what is recorded of the table, and puts the triggers on it.
 --
--- What would go wrong by forgetting: a secret in the log. So every bytea column, and every column whose name speaks of a hash, a secret, a
--- token or a password, must be redacted, else the deploy fails.
+-- What would go wrong by forgetting: a secret in the log. So every bytea column, and every column whose name speaks of
+-- a hash, a secret, a token or a password, must be redacted, else the deploy fails.
 --
 -- SECURITY INVOKER: only limena_owner can call it, in a deploy.
 create or replace function limena_private.audit_table(
     p_table regclass,
     p_entity_type text,
-    p_key_columns text [],
+    p_key_columns text[],
     p_entity_column text,
     p_scope text default 'tenant',
     p_scope_column text default 'tenant_id',
-    p_redacted_columns text [] default '{}',
+    p_redacted_columns text[] default '{}',
     p_column_actions jsonb default '[]',
-    p_ignored_columns text [] default '{}'
+    p_ignored_columns text[] default '{}'
 )
 returns void
 language plpgsql
@@ -89,5 +89,5 @@ begin
 end;
 $$;
 
-comment on function limena_private.audit_table(regclass, text, text [], text, text, text, text [], jsonb, text []) is
+comment on function limena_private.audit_table(regclass, text, text[], text, text, text, text[], jsonb, text[]) is
 'Registers a table for auditing and creates its triggers. p_scope: tenant, user or platform, with the column that says which. p_column_actions: [[column, action], …]: what an update is called that sets the column, the first that fits. p_ignored_columns: not recorded. Raises 55000 when a column that looks like a secret is not redacted.';

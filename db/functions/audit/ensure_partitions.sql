@@ -1,6 +1,7 @@
--- Makes the months of audit_logs ahead of time. Each is created apart and then attached: CREATE TABLE … PARTITION OF would lock the log
--- exclusively, ATTACH lets writers go on. A partition carries its own forced row-level security, no policy and no grant, so that
--- nobody reaches its rows but through the log; and its own statistics targets, which LIKE does not copy.
+-- Makes the months of audit_logs ahead of time. Each is created apart and then attached: CREATE TABLE … PARTITION OF
+-- would lock the log exclusively, ATTACH lets writers go on. A partition carries its own forced row-level security, no
+-- policy and no grant, so that nobody reaches its rows but through the log; and its own statistics targets, which LIKE
+-- does not copy.
 --
 -- SECURITY DEFINER because the tables belong to limena_owner. It takes a number and nothing else.
 create or replace function limena.ensure_partitions(p_months_ahead integer default 3)
@@ -20,7 +21,8 @@ begin
     if p_months_ahead is null or p_months_ahead not between 0 and 120 then
         raise exception 'p_months_ahead must be from 0 to 120' using errcode = '22023', column = 'months_ahead';
     end if;
-    -- One at a time: two workers would make the same month. Not an advisory lock: those can be taken, and held, by anyone.
+    -- One at a time: two workers would make the same month. Not an advisory lock: those can be taken, and held, by
+    -- anyone.
     lock table limena_private.audited_tables in share update exclusive mode;
 
     for v_month in

@@ -1,9 +1,11 @@
--- The trigger function behind every audited table: one row in audit_logs for each row that a statement changed, in the same transaction.
+-- The trigger function behind every audited table: one row in audit_logs for each row that a statement changed, in the
+-- same transaction.
 --
--- What an attacker would try: attach it to a table of their own to write what they like (refused: the relation must be registered, and only
--- limena_owner registers); write in another's name, or in nobody's, by changing the context while the statement runs (refused below: someone with two
--- credentials in the same tenant can still choose which of them is named); change how values are written by setting TimeZone and the like
--- (pinned below: to_jsonb follows them); have the rows shown, hashes too, as constants of a plan (debug_print_plan is off here).
+-- What an attacker would try: attach it to a table of their own to write what they like (refused: the relation must be
+-- registered, and only limena_owner registers); write in another's name, or in nobody's, by changing the context while
+-- the statement runs (refused below: someone with two credentials in the same tenant can still choose which of them is
+-- named); change how values are written by setting TimeZone and the like (pinned below: to_jsonb follows them); have
+-- the rows shown, hashes too, as constants of a plan (debug_print_plan is off here).
 --
 -- SECURITY DEFINER because no role of the API may insert into audit_logs.
 create or replace function limena_private.record_changes()
@@ -57,7 +59,8 @@ begin
         return null;
     end if;
 
-    -- limena_app changes rows of a tenant in the context of that tenant, or the context is not the one in which the statement began.
+    -- limena_app changes rows of a tenant in the context of that tenant, or the context is not the one in which the
+    -- statement began.
     if pg_has_role(v_caller, 'limena_app', 'MEMBER') and not (select r.rolsuper from pg_roles as r where r.rolname = v_caller)
         and (
             v_context is null

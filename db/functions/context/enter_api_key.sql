@@ -1,10 +1,12 @@
 -- The way in for a caller who shows an API key.
 --
--- What an attacker would try: name a tenant instead of proving one (there is no parameter for it); pass on a hash read from the table
--- (no role may read key_hash); use a key revoked a moment ago from inside an old snapshot (refused below); bring back a context that
--- was sealed for someone else (the seal binds backend and transaction); hold a lock that delays revocation (none is taken on the key).
+-- What an attacker would try: name a tenant instead of proving one (there is no parameter for it); pass on a hash read
+-- from the table (no role may read key_hash); use a key revoked a moment ago from inside an old snapshot (refused
+-- below); bring back a context that was sealed for someone else (the seal binds backend and transaction); hold a lock
+-- that delays revocation (none is taken on the key).
 --
--- SECURITY DEFINER because the caller has no context yet: the policies for limena_owner let it find the key, its creator and the tenant.
+-- SECURITY DEFINER because the caller has no context yet: the policies for limena_owner let it find the key, its
+-- creator and the tenant.
 create or replace function limena.enter_api_key(
     p_key_hash bytea,
     p_request_id text default null,

@@ -1,10 +1,12 @@
--- The way in for a person with an access token: its `sid` proves the session, its `tid` says in which of the person's tenants.
+-- The way in for a person with an access token: its `sid` proves the session, its `tid` says in which of the person's
+-- tenants.
 --
--- What an attacker would try: name a tenant that is not theirs (no membership: refused); use a session that has ended, or a role that was
--- lowered, from inside an old snapshot (refused below; the role is read anew each time); hold a lock that delays ending the session
--- (none is taken on it).
+-- What an attacker would try: name a tenant that is not theirs (no membership: refused); use a session that has ended,
+-- or a role that was lowered, from inside an old snapshot (refused below; the role is read anew each time); hold a lock
+-- that delays ending the session (none is taken on it).
 --
--- SECURITY DEFINER because the caller has no context yet: the policies for limena_owner let it find session, person and membership.
+-- SECURITY DEFINER because the caller has no context yet: the policies for limena_owner let it find session, person and
+-- membership.
 create or replace function limena.enter_session(
     p_secret_hash bytea,
     p_tenant_id uuid,

@@ -1,8 +1,8 @@
--- A denial raises, and so loses what its transaction wrote. The API calls this afterwards, in a transaction of its own that enters the
--- same context anew.
+-- A denial raises, and so loses what its transaction wrote. The API calls this afterwards, in a transaction of its own
+-- that enters the same context anew.
 --
--- What an attacker would try: write into another tenant's log (the tenant is the context's), or write of what never was (the permission must exist
--- and be missing, the route looks like one).
+-- What an attacker would try: write into another tenant's log (the tenant is the context's), or write of what never was
+-- (the permission must exist and be missing, the route looks like one).
 --
 -- SECURITY DEFINER because no role of the API may insert into audit_logs.
 create or replace function limena.record_denial(p_permission text, p_route text)

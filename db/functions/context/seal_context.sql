@@ -1,4 +1,5 @@
--- Sets the context for the rest of this transaction and seals it. The only writer of app.seal; its callers have proved a credential.
+-- Sets the context for the rest of this transaction and seals it. The only writer of app.seal; its callers have proved
+-- a credential.
 --
 -- SECURITY INVOKER: only definer functions can call it, as limena_owner.
 create or replace function limena_private.seal_context(
@@ -8,7 +9,7 @@ create or replace function limena_private.seal_context(
     p_actor_label text,
     p_user_id uuid,
     p_role limena.member_role,
-    p_permissions text [],
+    p_permissions text[],
     p_session_id uuid,
     p_request_id text,
     p_ip inet,
@@ -40,7 +41,8 @@ declare
         'key_prefix', p_key_prefix
     )::text;
 begin
-    -- The secret stays a column. As a variable it would be a constant of the plan, and debug_print_plan shows that to any caller.
+    -- The secret stays a column. As a variable it would be a constant of the plan, and debug_print_plan shows that to
+    -- any caller.
     perform
         set_config('app.current_tenant_id', v_tenant_id, true),
         set_config('app.context', v_context, true),
@@ -53,6 +55,6 @@ end;
 $$;
 
 comment on function limena_private.seal_context(
-    uuid, text, uuid, text, uuid, limena.member_role, text [], uuid, text, inet, text, text, text
+    uuid, text, uuid, text, uuid, limena.member_role, text[], uuid, text, inet, text, text, text
 ) is
 'Seals a context for this transaction. p_tenant_id NULL: someone is known, but in no tenant.';

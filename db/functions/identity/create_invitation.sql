@@ -1,7 +1,7 @@
 -- The token is made by the caller and never comes here: only its SHA-256.
 --
--- What an attacker would try: make someone more than they are, say an owner, or anyone at all with a key that may only invite (refused here and,
--- should this be left out, by invitations_insert_app).
+-- What an attacker would try: make someone more than they are, say an owner, or anyone at all with a key that may only
+-- invite (refused here and, should this be left out, by invitations_insert_app).
 create or replace function limena.create_invitation(p_email text, p_role text, p_token_hash bytea)
 returns jsonb
 language plpgsql

@@ -1,7 +1,8 @@
--- What the API needs to verify a password, which PostgreSQL cannot do without an extension. The only place where a bcrypt hash leaves the
--- database.
+-- What the API needs to verify a password, which PostgreSQL cannot do without an extension. The only place where a
+-- bcrypt hash leaves the database.
 --
--- SECURITY DEFINER because it comes before a tenant is known, and no role may read password hashes. For limena_auth alone.
+-- SECURITY DEFINER because it comes before a tenant is known, and no role may read password hashes. For limena_auth
+-- alone.
 create or replace function limena.find_log_in(p_email text)
 returns table (user_id uuid, password_hash text)
 language plpgsql

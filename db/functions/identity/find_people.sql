@@ -1,11 +1,12 @@
--- Names and addresses of people, for those who may see them: oneself (with an API key: its creator), and with members:read whoever
--- belongs to the current tenant.
+-- Names and addresses of people, for those who may see them: oneself (with an API key: its creator), and with
+-- members:read whoever belongs to the current tenant.
 --
--- What an attacker would try: ask for people of another tenant by their ids (no row, as for ids that do not exist), or search the table
--- with a condition of their own (there is no table to put it on: limena_app has no right on limena.users).
+-- What an attacker would try: ask for people of another tenant by their ids (no row, as for ids that do not exist), or
+-- search the table with a condition of their own (there is no table to put it on: limena_app has no right on
+-- limena.users).
 --
 -- SECURITY DEFINER because no role of the API may read limena.users.
-create or replace function limena.find_people(p_ids uuid [])
+create or replace function limena.find_people(p_ids uuid[])
 returns table (id uuid, email text, display_name text)
 language plpgsql
 stable
@@ -28,7 +29,7 @@ begin
 end;
 $$;
 
-comment on function limena.find_people(uuid []) is
+comment on function limena.find_people(uuid[]) is
 'The people among p_ids whom the caller may see: oneself, and with members:read the members of the current tenant. No row for others. Raises 42501 when the context does not match its seal.';
 
-grant execute on function limena.find_people(uuid []) to limena_app;
+grant execute on function limena.find_people(uuid[]) to limena_app;

@@ -1,5 +1,6 @@
--- A session for someone whose password was just verified. p_password_hash says against what: had the password been changed meanwhile, the
--- old one no longer logs in. A change that comes a moment later waits for this transaction (FOR SHARE), and then ends this session too.
+-- A session for someone whose password was just verified. p_password_hash says against what: had the password been
+-- changed meanwhile, the old one no longer logs in. A change that comes a moment later waits for this transaction (FOR
+-- SHARE), and then ends this session too.
 --
 -- SECURITY DEFINER because it comes before a tenant is known. For limena_auth alone.
 create or replace function limena.log_in(

@@ -1,5 +1,5 @@
--- The list of SECURITY DEFINER functions. self_check() refuses a deploy with one that is not on it; the reason stands in the head of
--- each function's file.
+-- The list of SECURITY DEFINER functions. self_check() refuses a deploy with one that is not on it; the reason stands
+-- in the head of each function's file.
 create or replace view limena_private.definer_functions
 with (security_invoker = true) as
 select

@@ -1,5 +1,5 @@
--- Granted to nobody: only who can deploy (`set role limena_owner`) makes a platform admin, and the audit log of each of the person's tenants
--- shows it.
+-- Granted to nobody: only who can deploy (`set role limena_owner`) makes a platform admin, and the audit log of each of
+-- the person's tenants shows it.
 create or replace function limena.promote_user(p_email text)
 returns void
 language plpgsql

@@ -1,7 +1,8 @@
--- The promises that the catalogs can show. A deploy that breaks one rolls back; `limena doctor` asks again at any time, for a database is
--- also altered by hand.
+-- The promises that the catalogs can show. A deploy that breaks one rolls back; `limena doctor` asks again at any time,
+-- for a database is also altered by hand.
 --
--- SECURITY DEFINER because it compares with lists in limena_private. It takes no argument and returns no data of a tenant.
+-- SECURITY DEFINER because it compares with lists in limena_private. It takes no argument and returns no data of a
+-- tenant.
 create or replace function limena.self_check()
 returns table (check_name text, object text, finding text)
 language plpgsql

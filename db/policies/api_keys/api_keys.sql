@@ -3,9 +3,9 @@
 alter table limena.api_keys enable row level security;
 alter table limena.api_keys force row level security;
 
--- Not granted, on purpose: SELECT on key_hash (a hash that can be read can be passed to enter_api_key); UPDATE on anything but
--- revoked_at (a key is replaced, not altered); DELETE (a revoked key stays, for the log); INSERT on created_at, which has a default;
--- anything to limena_auth.
+-- Not granted, on purpose: SELECT on key_hash (a hash that can be read can be passed to enter_api_key); UPDATE on
+-- anything but revoked_at (a key is replaced, not altered); DELETE (a revoked key stays, for the log); INSERT on
+-- created_at, which has a default; anything to limena_auth.
 revoke all on limena.api_keys from public, limena_app, limena_auth, limena_readonly, limena_maintenance;
 grant select (tenant_id, id, name, prefix, last_four, scopes, created_by, created_at, expires_at, revoked_at)
 on limena.api_keys to limena_app, limena_readonly;
@@ -18,7 +18,7 @@ on limena.api_keys to limena_app;
 drop policy if exists api_keys_select_app on limena.api_keys;
 create policy api_keys_select_app on limena.api_keys
 for select to limena_app
-using (tenant_id = any (array[(select limena.tenant_with('api_keys:read', 'api_keys:write'))]));
+using (tenant_id = any(array[(select limena.tenant_with('api_keys:read', 'api_keys:write'))]));
 
 -- Nobody makes a key in another's name, or one that holds more than they hold.
 drop policy if exists api_keys_insert_app on limena.api_keys;
@@ -30,8 +30,8 @@ with check (limena.holds(tenant_id, created_by, scopes || 'api_keys:write'::text
 drop policy if exists api_keys_update_app on limena.api_keys;
 create policy api_keys_update_app on limena.api_keys
 for update to limena_app
-using (tenant_id = any (array[(select limena.tenant_with('api_keys:write'))]) and revoked_at is null)
-with check (tenant_id = any (array[(select limena.tenant_with('api_keys:write'))]));
+using (tenant_id = any(array[(select limena.tenant_with('api_keys:write'))]) and revoked_at is null)
+with check (tenant_id = any(array[(select limena.tenant_with('api_keys:write'))]));
 
 -- For enter_api_key, before there is a context. No LOGIN role inherits from limena_owner.
 drop policy if exists api_keys_select_owner on limena.api_keys;
