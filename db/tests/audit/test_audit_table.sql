@@ -1,7 +1,7 @@
 -- limena_private.audit_table(): what a policy file can register, and what it cannot forget. Fails without the
 -- function's checks; with what it makes, test_record_changes.sql goes on.
 begin;
-select plan(23);
+select plan(26);
 
 set local role limena_owner;
 create table limena.things (
@@ -23,10 +23,13 @@ select lives_ok(
 );
 select results_eq(
     $$select
-        t.entity_type, t.key_columns, t.entity_column, t.scope, t.scope_column, t.redacted_columns, t.column_actions
+        t.entity_type, t.key_columns, t.entity_column, t.scope, t.scope_column, t.redacted_columns, t.column_actions,
+        t.ignored_columns
     from limena_private.audited_tables as t
     where t.relation = 'limena.things'::regclass$$,
-    $$values ('thing', '{tenant_id, id}'::text[], 'id', 'tenant', 'tenant_id', '{}'::text[], '{}'::jsonb)$$,
+    $$values (
+        'thing', '{tenant_id, id}'::text[], 'id', 'tenant', 'tenant_id', '{}'::text[], '[]'::jsonb, '{}'::text[]
+    )$$,
     'as what it was said to be'
 );
 select triggers_are(
@@ -54,14 +57,15 @@ select lives_ok(
         p_entity_type => 'thing',
         p_key_columns => '{tenant_id, id}',
         p_entity_column => 'id',
-        p_redacted_columns => '{name}', p_column_actions => '{"name": "thing.renamed"}'
+        p_redacted_columns => '{name}', p_column_actions => '[["name", "thing.renamed"]]',
+        p_ignored_columns => '{id}'
     )$$,
     'it can be registered again'
 );
 select results_eq(
-    $$select t.redacted_columns, t.column_actions from limena_private.audited_tables as t
+    $$select t.redacted_columns, t.column_actions, t.ignored_columns from limena_private.audited_tables as t
     where t.relation = 'limena.things'::regclass$$,
-    $$values ('{name}'::text[], '{"name": "thing.renamed"}'::jsonb)$$,
+    $$values ('{name}'::text[], '[["name", "thing.renamed"]]'::jsonb, '{id}'::text[])$$,
     'and the new registration is the one that counts'
 );
 
@@ -83,7 +87,7 @@ select
 from (
     values
     ('key_hash text'), ('password text'), ('new_password text'), ('client_secret text'), ('token text'),
-    ('access_token_id uuid'),
+    ('access_token_id uuid'), ('token_used_at date'),
     ('anything bytea')
 ) as c (definition);
 select is(
@@ -101,6 +105,14 @@ select is(
         select limena_private.audit_table('limena.things', 'thing', '{tenant_id, id}', 'id')$$
     ),
     null, 'a column that is gone is no longer asked for'
+);
+
+select is(
+    tests.error_of(
+        $$alter table limena.things add column token_used_at timestamptz;
+        select limena_private.audit_table('limena.things', 'thing', '{tenant_id, id}', 'id')$$
+    ),
+    null, 'a time is no secret'
 );
 
 -- What cannot be misspelled.
@@ -125,9 +137,13 @@ from (
     ),
     (
         $$select limena_private.audit_table(
-            'limena.things', 'thing', '{id}', 'id', p_column_actions => '{"no": "x.y"}'
+            'limena.things', 'thing', '{id}', 'id', p_column_actions => '[["no", "x.y"]]'
         )$$,
         '^42703 there is no column no in limena.things', 'a column with an action'
+    ),
+    (
+        $$select limena_private.audit_table('limena.things', 'thing', '{id}', 'id', p_ignored_columns => '{no}')$$,
+        '^42703 there is no column no in limena.things', 'an ignored column'
     ),
     (
         $$select limena_private.audit_table('limena.things', 'thing', '{id}', 'id', 'galaxy')$$,
@@ -141,45 +157,70 @@ from (
 reset role;
 drop table limena.things;
 select results_eq(
-    $$select
-        c.relname::text,
-        t.entity_type,
-        t.key_columns,
-        t.entity_column,
-        t.scope,
-        t.scope_column,
-        t.redacted_columns,
-        t.column_actions
+    $$select format(
+        '%s %s %s', c.relname::text collate "default", t.entity_type, to_jsonb(t) - '{relation, entity_type}'::text[]
+    )
     from limena_private.audited_tables as t
     inner join pg_class as c on t.relation = c.oid and c.relnamespace = 'limena'::regnamespace
     order by c.relname$$,
-    $$values
-    (
-        'api_keys', 'api_key', '{tenant_id, id}'::text[], 'id', 'tenant', 'tenant_id', '{key_hash}'::text[],
-        '{"revoked_at": "api_key.revoked"}'::jsonb
-    ),
-    (
-        'invitations', 'invitation', '{tenant_id, id}', 'id', 'tenant', 'tenant_id', '{token_hash}',
-        '{"accepted_at": "invitation.accepted"}'
-    ),
-    (
-        'memberships', 'membership', '{tenant_id, user_id}', 'user_id', 'tenant', 'tenant_id', '{}',
-        '{"role": "membership.role_changed"}'
-    ),
-    ('permissions', 'permission', '{name}', 'name', 'platform', null, '{}', '{}'),
-    ('refresh_tokens', 'refresh_token', '{id}', 'id', 'user', 'user_id', '{token_hash}', '{}'),
-    (
-        'role_permissions', 'role_permission', '{role, permission}', 'permission', 'platform', null, '{}',
-        '{}'
-    ),
-    (
-        'sessions', 'session', '{id}', 'id', 'user', 'user_id', '{secret_hash, current_tenant_id}',
-        '{"ended_at": "session.ended"}'
-    ),
-    ('tenants', 'tenant', '{id}', 'id', 'tenant', 'id', '{}', '{}'),
-    (
-        'users', 'user', '{id}', 'id', 'user', 'id', '{password_hash}',
-        '{"password_hash": "user.password_changed", "is_platform_admin": "user.platform_admin_changed"}'
+    $$select format(
+        '%s %s %s', e.relation, e.entity_type,
+        jsonb_build_object(
+            'key_columns',
+            e.key_columns,
+            'entity_column',
+            e.entity_column,
+            'scope',
+            e.scope,
+            'scope_column',
+            e.scope_column,
+            'redacted_columns',
+            e.redacted_columns,
+            'column_actions',
+            e.column_actions,
+            'ignored_columns',
+            e.ignored_columns
+        )
+    )
+    from (
+        values
+        (
+            'api_keys', 'api_key', '{tenant_id, id}'::text[], 'id', 'tenant', 'tenant_id', '{key_hash}'::text[],
+            '[["revoked_at", "api_key.revoked"]]'::jsonb, '{}'::text[]
+        ),
+        (
+            'invitations', 'invitation', '{tenant_id, id}', 'id', 'tenant', 'tenant_id', '{token_hash}',
+            '[["accepted_at", "invitation.accepted"]]', '{}'
+        ),
+        (
+            'memberships', 'membership', '{tenant_id, user_id}', 'user_id', 'tenant', 'tenant_id', '{}',
+            '[["role", "membership.role_changed"]]', '{}'
+        ),
+        ('permissions', 'permission', '{name}', 'name', 'platform', null, '{}', '[]', '{}'),
+        ('refresh_tokens', 'refresh_token', '{id}', 'id', 'user', 'user_id', '{token_hash}', '[]', '{}'),
+        (
+            'role_permissions', 'role_permission', '{role, permission}', 'permission', 'platform', null, '{}',
+            '[]', '{}'
+        ),
+        (
+            'sessions', 'session', '{id}', 'id', 'user', 'user_id', '{secret_hash}',
+            '[["ended_at", "session.ended"]]', '{current_tenant_id}'
+        ),
+        ('tenants', 'tenant', '{id}', 'id', 'tenant', 'id', '{}', '[]', '{}'),
+        (
+            'users', 'user', '{id}', 'id', 'user', 'id', '{password_hash}',
+            '[["password_hash", "user.password_changed"], ["is_platform_admin", "user.platform_admin_changed"]]', '{}'
+        )
+    ) as e (
+        relation,
+        entity_type,
+        key_columns,
+        entity_column,
+        scope,
+        scope_column,
+        redacted_columns,
+        column_actions,
+        ignored_columns
     )$$,
     'exactly these tables'
 );

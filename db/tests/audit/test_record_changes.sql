@@ -1,7 +1,7 @@
 -- limena_private.record_changes(): whatever changes a row writes one row into the log, in the same transaction, without
 -- secrets. Fails without the function, or without one of the four triggers that audit_table() makes.
 begin;
-select plan(45);
+select plan(51);
 
 select tests.make_tenants();
 select tests.make_api_key(p_tenant => 'a');
@@ -18,6 +18,7 @@ create table limena.things (
     real double precision,
     data jsonb,
     done_at timestamptz,
+    seen integer,
     primary key (tenant_id, id)
 );
 create table limena.parts (
@@ -32,7 +33,9 @@ create table limena.globals (id integer primary key, name text);
 grant insert, update, delete, select on limena.things to limena_app;
 select limena_private.audit_table(
     p_table => 'limena.things', p_entity_type => 'thing', p_key_columns => '{tenant_id, id}', p_entity_column => 'id',
-    p_redacted_columns => '{secret_hash}', p_column_actions => '{"done_at": "thing.done", "name": "thing.renamed"}'
+    p_redacted_columns => '{secret_hash}',
+    p_column_actions => '[["done_at", "thing.done"], ["name", "thing.renamed"]]',
+    p_ignored_columns => '{seen}'
 );
 select limena_private.audit_table(
     p_table => 'limena.parts', p_entity_type => 'part', p_key_columns => '{tenant_id, id}', p_entity_column => 'id'
@@ -170,7 +173,7 @@ where tenant_id = tests.tenant_id('a') and id = 1;
 select is(
     pg_temp.added(),
     array['a: thing.done thing 1 {"name": ["one", "eins"], "done_at": [null, "2026-01-01T00:00:00+00:00"]}'],
-    'of two such columns the first by name says what happened; both are shown'
+    'of two such columns the first that is named says what happened; both are shown'
 );
 insert into limena.things (tenant_id, id, done_at) values (tests.tenant_id('a'), 5, '2026-01-01T00:00:00Z');
 select is(
@@ -178,6 +181,16 @@ select is(
     ), array['a: thing.created thing 5 {"id": [null, 5], "done_at": [null, "2026-01-01T00:00:00+00:00"]}'
     ],
     'what is created is created'
+);
+
+-- A column that is not recorded.
+update limena.things set seen = 1
+where tenant_id = tests.tenant_id('a') and id = 5;
+select is(pg_temp.added(), '{}', 'an ignored column is no event');
+update limena.things set seen = 2, real = 5
+where tenant_id = tests.tenant_id('a') and id = 5;
+select is(
+    pg_temp.added(), array['a: thing.updated thing 5 {"real": [null, 5]}'], 'and is not shown beside others'
 );
 
 -- Secrets.
@@ -368,24 +381,9 @@ select
     )
 from (
     values
-    (
-        'timezone',
-        'UTC'), ('timezone',
-    'Asia/Kathmandu'), ('datestyle',
-    'SQL, DMY'), ('datestyle',
-    'German'), (
-        'intervalstyle',
-        'postgres'
-    ),
-    (
-        'intervalstyle',
-        'sql_standard'), ('bytea_output',
-    'escape'), ('extra_float_digits',
-    '-15'), (
-        'extra_float_digits',
-        '3'
-    ),
-    ('search_path', 'tests')
+    ('timezone', 'UTC'), ('timezone', 'Asia/Kathmandu'), ('datestyle', 'SQL, DMY'), ('datestyle', 'German'),
+    ('intervalstyle', 'postgres'), ('intervalstyle', 'sql_standard'), ('bytea_output', 'escape'),
+    ('extra_float_digits', '-15'), ('extra_float_digits', '3'), ('search_path', 'tests')
 ) as s (setting, value);
 select throws_ok(
     $$select pg_temp.written('row_security', 'off')$$,
@@ -408,6 +406,8 @@ insert into limena.things (tenant_id, id) values (tests.tenant_id('a'), 101);
 select limena.enter_api_key(tests.key_hash('a'), 'request 2');
 insert into limena.things (tenant_id, id) values (tests.tenant_id('a'), 102);
 select tests.leave();
+reset role;
+set local role limena_owner;
 insert into limena.things (tenant_id, id) values (tests.tenant_id('a'), 103);
 reset role;
 select results_eq(
@@ -431,6 +431,27 @@ select throws_ok(
     $$insert into limena.things (tenant_id, id)
     values (tests.tenant_id('a'), 104)$$, '42501', 'the tenant context does not match its seal',
     'with a context that was touched nothing is written at all'
+);
+-- limena.things has no policies: what is refused here, the trigger refuses.
+select tests.enter_as('a');
+select throws_ok(
+    $$insert into limena.things (tenant_id, id) values (tests.tenant_id('a'), 104), (tests.tenant_id('b'), 104)$$,
+    '42501', 'the tenant context was changed while a statement ran',
+    'nobody writes into a''s log in b''s name: limena_app changes no row of another tenant'
+);
+select throws_ok(
+    $$update limena.things set tenant_id = tests.tenant_id('b') where tenant_id = tests.tenant_id('a')$$,
+    '42501', 'the tenant context was changed while a statement ran', 'nor moves one there'
+);
+select tests.leave();
+select throws_ok(
+    $$insert into limena.things (tenant_id, id) values (tests.tenant_id('a'), 104)$$,
+    '42501', 'the tenant context was changed while a statement ran', 'nor writes in nobody''s name'
+);
+select limena.enter_session(tests.session_hash('a', 'owner'), null);
+select throws_ok(
+    $$insert into limena.things (tenant_id, id) values (tests.tenant_id('a'), 104)$$,
+    '42501', 'the tenant context was changed while a statement ran', 'nor in no tenant'
 );
 reset role;
 select tests.leave();

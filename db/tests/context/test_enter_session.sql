@@ -1,7 +1,7 @@
 -- limena.enter_session(): who gets in, as what, and how soon they no longer do. Fails without the checks of
 -- db/functions/context/enter_session.sql; that it waits for nobody takes two connections: api/tests/test_entering.py.
 begin;
-select plan(53);
+select plan(52);
 
 select tests.make_tenants();
 
@@ -34,14 +34,15 @@ select is(
         'session_id', tests.id('session', 'a admin'),
         'request_id', 'request 1',
         'ip', '2001:db8::1',
-        'user_agent', 'agent 1'
+        'user_agent', 'agent 1',
+        'key_name', null,
+        'key_prefix', null
     ),
     'as that person, with the role of the moment'
 );
 select is(limena.current_tenant_id(), tests.tenant_id('a'), 'in that tenant');
 select is(current_setting('app.current_tenant_id'), tests.tenant_id('a')::text, 'which is there for people to read');
 select is(limena.current_user_id(), tests.user_id('a', 'admin'), 'the person is current');
-select is(limena.current_api_key_id(), null, 'no key is');
 
 select ok(limena.enter_session(tests.session_hash('b', 'viewer'), tests.tenant_id('b')), 'somebody else gets in after');
 select is(limena.current_tenant_id(), tests.tenant_id('b'), 'and nothing of the first is left');
@@ -57,7 +58,9 @@ select is(
         'session_id', tests.id('session', 'b viewer'),
         'request_id', null,
         'ip', null,
-        'user_agent', null
+        'user_agent', null,
+        'key_name', null,
+        'key_prefix', null
     ),
     'what the call does not say is null'
 );
@@ -76,7 +79,9 @@ select is(
         'session_id', tests.id('session', 'a owner'),
         'request_id', null,
         'ip', null,
-        'user_agent', null
+        'user_agent', null,
+        'key_name', null,
+        'key_prefix', null
     ),
     'as themselves, with no role and no permission'
 );
@@ -87,9 +92,9 @@ select limena.enter_session(
     tests.session_hash('a', 'owner'), tests.tenant_id('a'), repeat('ü', 100), '192.0.2.1/24', repeat('ü', 1000)
 );
 select is(
-    limena.current_context(
-    ) - '{tenant_id, actor_type, actor_id, actor_label, user_id, role, permissions, session_id}'::text[
-    ],
+    limena.current_context()
+    - '{tenant_id, actor_type, actor_id, actor_label, user_id, role, permissions}'::text[]
+    - '{session_id, key_name, key_prefix}'::text[],
     jsonb_build_object('request_id', repeat('ü', 64), 'ip', '192.0.2.1', 'user_agent', repeat('ü', 512)),
     'what a client can make long is cut'
 );

@@ -1,6 +1,6 @@
 -- limena.record_denial(): what a denial leaves behind, and where. Fails without the function.
 begin;
-select plan(9);
+select plan(20);
 
 select tests.make_tenants();
 select tests.make_api_key(p_tenant => 'a', p_scopes => '{members:read}');
@@ -30,7 +30,7 @@ select limena.enter_api_key(tests.key_hash('a'), 'request 2');
 select lives_ok($$select limena.record_denial('audit:read', 'GET /api/v1/audit-logs')$$, 'a key''s denial');
 select limena.enter_session(tests.session_hash('a', 'viewer'), null);
 select lives_ok(
-    $$select limena.record_denial('members:read', repeat('x', 500))$$,
+    $$select limena.record_denial('members:read', 'GET /' || repeat('x', 200))$$,
     'the denial of a person in no tenant'
 );
 
@@ -56,11 +56,11 @@ select results_eq(
             'tenant_id', '00000000-0000-4000-8000-000000000000', 'action', 'access.denied',
             'actor_type', 'user', 'actor_id', tests.user_id('a', 'viewer'), 'actor_label', 'viewer@a.example',
             'entity_type', null, 'entity_id', null, 'changes', '{}'::jsonb,
-            'details', jsonb_build_object('permission', 'members:read', 'route', repeat('x', 200)),
+            'details', jsonb_build_object('permission', 'members:read', 'route', 'GET /' || repeat('x', 200)),
             'request_id', null, 'ip', null, 'user_agent', null
         )
     ],
-    'each in the log of the tenant that it was in, the last in the platform''s; a long route is cut'
+    'each in the log of the tenant that it was in, the last in the platform''s'
 );
 
 -- What it refuses, so that the log cannot be filled with anything.
@@ -75,14 +75,28 @@ select is(
     '22023 no such permission; column permission',
     'none'
 );
-select lives_ok($$select limena.record_denial('members:read', null)$$, 'a route may be missing');
+select is(
+    tests.error_of($$select limena.record_denial('members:read', 'GET /')$$), '22023 is not missing; column permission',
+    'one that is there'
+);
+select
+    is(
+        tests.error_of(format('select limena.record_denial(''tenant:own'', %L)', w.route)),
+        '22023 is no route; column route',
+        format('%L is no route', left(w.route, 30))
+    )
+from (
+    values
+    (null), (''), ('GET'), ('/api'), ('get /api'), ('GET api'), ('GET /' || repeat('x', 201)), ('GET /a b'),
+    ('GET /a?b=c'), (E'GET /a\n'), ('GET /ä')
+) as w (route);
 select tests.leave();
 select is(
     tests.error_of($$select limena.record_denial('members:read', 'GET /')$$),
     '42501 there is no context to record a denial in', 'without a context nothing is recorded'
 );
 reset role;
-select results_eq('select count(*) from pg_temp.added()', array[4::bigint], 'what was refused left no row');
+select results_eq('select count(*) from pg_temp.added()', array[3::bigint], 'what was refused left no row');
 
 select * from finish();
 rollback;

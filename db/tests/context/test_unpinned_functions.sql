@@ -1,5 +1,6 @@
--- The functions that pin no search_path of their own must not care about it: every name and operator in them is qualified. Here each function and
--- operator that their source uses unqualified would be found in a hostile schema first, and would raise.
+-- The functions that pin no search_path of their own must not care about it: every name and operator in them is
+-- qualified. Here each function and operator that their source uses unqualified would be found in a hostile schema
+-- first, and would raise.
 begin;
 select plan(4);
 

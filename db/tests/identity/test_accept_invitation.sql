@@ -1,6 +1,6 @@
 -- limena.accept_invitation(): who joins, as whom, and only once. Fails without the function.
 begin;
-select plan(24);
+select plan(30);
 
 select tests.make_tenants();
 create function pg_temp.invite(p_token text, p_email text, p_role text default 'member', p_tenant text default 'a')
@@ -154,6 +154,59 @@ select results_eq(
     where m.user_id = tests.user_id('a', 'member')$$, array['member'],
     'and is not raised by it'
 );
+
+-- An invitation counts as long as its maker could make it: nobody comes back, or leaves a way in, through one made
+-- before.
+reset role;
+create function pg_temp.accepting_after(p_statement text)
+returns text
+language plpgsql
+as $$
+declare
+    v_answer text;
+begin
+    begin
+        execute p_statement;
+        set local role limena_auth;
+        v_answer := coalesce(
+            tests.error_of($s$select limena.accept_invitation(sha256('open'), '$2b$12$' || repeat('b', 53), 'x')$s$),
+            'joins'
+        );
+        raise exception '%', v_answer using errcode = 'TS000';
+    exception
+        when sqlstate 'TS000' then return sqlerrm;
+    end;
+end;
+$$;
+select is(pg_temp.accepting_after(w.statement), w.answer, w.description)
+from (
+    values
+    ('select 1', 'joins', 'nothing happened: joins'),
+    (
+        $$delete from limena.memberships
+        where user_id = tests.user_id('a', 'owner')$$, 'P0002 there is no such invitation',
+        'not when the maker is no longer a member'
+    ),
+    (
+        $$update limena.memberships set role = 'member' where user_id = tests.user_id('a', 'owner')$$,
+        'P0002 there is no such invitation', 'nor when they may no longer invite'
+    ),
+    (
+        $$update limena.memberships set role = 'admin' where user_id = tests.user_id('a', 'owner')$$, 'joins',
+        'a lower role that may still give what was offered is enough'
+    ),
+    (
+        $$update limena.memberships set role = 'admin' where user_id = tests.user_id('a', 'owner');
+        update limena.invitations set role = 'owner' where email = 'open@x.example'$$,
+        'P0002 there is no such invitation', 'one that may not is none'
+    ),
+    (
+        $$delete from limena.memberships where user_id = tests.user_id('a', 'owner');
+        insert into limena.memberships (tenant_id, user_id, role)
+        values (tests.tenant_id('b'), tests.user_id('a', 'owner'), 'owner')$$,
+        'P0002 there is no such invitation', 'nor is what they are in another tenant'
+    )
+) as w (statement, answer, description);
 
 -- What it refuses. One answer for unknown, spent, expired and deleted.
 update limena.tenants set state = 'deleted'

@@ -83,8 +83,8 @@ select is(
 );
 select is(
     tests.outcomes(pg_temp.inviting('a', 'admin'), '{nobody, viewer, member, admin, owner, reader, writer, other}'),
-    'nobody 42501, viewer 42501, member 42501, admin 1, owner 1, reader 42501, writer 1, other 42501',
-    'invitations:write invites'
+    'nobody 42501, viewer 42501, member 42501, admin 1, owner 1, reader 42501, writer 42501, other 42501',
+    'invitations:write invites, to what one is oneself: a key with nothing else makes nobody anything'
 );
 select is(
     tests.outcomes(pg_temp.inviting('a', 'owner'), '{nobody, viewer, member, admin, owner, writer}'),
