@@ -4,6 +4,7 @@
 begin;
 select plan(44);
 
+set local jit = off;
 select tests.make_tenants();
 select tests.make_api_key(p_tenant => 'a');
 select tests.make_api_key(p_tenant => 'b');
@@ -66,7 +67,7 @@ cross join (
     ('from_collapse_limit', '1'),
     ('join_collapse_limit', '1'),
     ('geqo_threshold', '2'),
-    ('jit_above_cost', '1e300'),
+    ('jit', 'on'),
     ('standard_conforming_strings', 'off'),
     ('backslash_quote', 'on'),
     ('escape_string_warning', 'off'),
