@@ -219,7 +219,7 @@ def test_sigterm_during_the_start_leaves_nothing_running(printed: str, new_folde
     assert not (data_dir / "postgres" / "cluster").exists() or postgres_processes(data_dir) == []
 
 
-def test_without_demo_data_and_with_it_later_and_with_its_passwords_lost(start_live: StartLive) -> None:
+def test_without_demo_data_and_with_it_later_and_with_its_passwords_lost(start_live: StartLive, bin_dir: Path) -> None:
     bare = start_live("--no-demo")
     assert bare.dev["demo"] is None
     assert "curl" not in bare.output.read_text()
@@ -230,7 +230,8 @@ def test_without_demo_data_and_with_it_later_and_with_its_passwords_lost(start_l
     assert with_demo.stop() == 0
 
     (bare.data_dir / "dev.json").unlink()
-    assert "no longer has its passwords" in refused(bare.data_dir)
+    told = refused(bare.data_dir, environment={"LIMENA_DEV_BINDIR": str(bin_dir)})
+    assert "no longer has its passwords" in told
 
 
 # ---------------------------------------------------------------------------------------------------- what it refuses
