@@ -21,7 +21,7 @@ from limena.config import Settings
 from limena.deploy import expected_digest, source_dir
 from limena.errors import Problem
 from limena.middleware import ErrorBoundary, RequestId, SecurityHeaders, describe
-from limena.passwords import PasswordHasher
+from limena.passwords import HashingBusy, PasswordHasher
 from limena.pools import create_call_pool
 from limena.procedures import CatalogError
 from limena.routes import ENDPOINTS
@@ -70,7 +70,12 @@ def create_app(settings: Settings, *, endpoints: Sequence[Endpoint] = ENDPOINTS)
             Middleware(SecurityHeaders, hsts=settings.environment == "production"),
             Middleware(ErrorBoundary),
         ],
-        exception_handlers={Problem: _on_problem, CatalogError: _on_catalog_error, HTTPException: _on_http_exception},
+        exception_handlers={
+            Problem: _on_problem,
+            CatalogError: _on_catalog_error,
+            HashingBusy: _on_hashing_busy,
+            HTTPException: _on_http_exception,
+        },
         lifespan=lifespan,
     )
     # A redirect to the path with a slash at its end would be built from the Host header.
@@ -109,6 +114,12 @@ async def _on_problem(request: Request, error: Exception) -> Response:
 async def _on_catalog_error(request: Request, error: Exception) -> Response:
     log.error("%s", error)  # names of functions and arguments, no values
     return await _on_problem(request, Problem("unavailable"))
+
+
+async def _on_hashing_busy(request: Request, error: Exception) -> Response:
+    problem = Problem("unavailable")
+    problem.__cause__ = error
+    return await _on_problem(request, problem)
 
 
 async def _on_http_exception(request: Request, error: Exception) -> Response:

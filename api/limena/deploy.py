@@ -165,6 +165,8 @@ def owner_connection(dsn: str) -> Iterator[Connection]:
     files = _read(None)
     with _connection(dsn) as connection:
         runner = _Runner(connection)
+        if not _has_ledger(connection):
+            raise DeployError("Limena is not deployed in this database: run limena deploy first.")
         for name in ("settings", "assume_owner"):
             runner.run(Step(name, files.deploy[name]))
         yield connection
@@ -201,7 +203,7 @@ def _work(files: Source, ledger: Mapping[str, str] | None) -> list[Step]:
 
     steps: list[Step] = []
     if before:
-        steps += [become_owner, guard, *_each(before), Step("back to the deployer", "set role none;")]
+        steps += [become_owner, guard, *_outside(files, before), Step("back to the deployer", files.deploy["settings"])]
     steps.append(Step("begin", "begin isolation level read committed;"))
     if ledger is None:
         roles = next(file for file in files.schema if file.path == ROLES_FILE)
@@ -223,7 +225,7 @@ def _work(files: Source, ledger: Mapping[str, str] | None) -> list[Step]:
         Step("make partitions", "select limena.ensure_partitions();"),
         Step("self-check", files.deploy["self_check"]),
         Step("commit", "commit;"),
-        *_each(after),
+        *_outside(files, after),
         Step("end", files.deploy["unlock"]),
     ]
     return steps
@@ -257,6 +259,19 @@ def _each(files: list[SourceFile]) -> list[Step]:
     return [step for file in files for step in (Step(file.path, file.text, file.path, file.sha256), _record(file))]
 
 
+def _outside(files: Source, chosen: list[SourceFile]) -> list[Step]:
+    steps: list[Step] = []
+    for file in chosen:
+        run, record = _each([file])
+        steps += [
+            Step("no time limit", files.deploy["patience"]),
+            run,
+            Step(f"check the indexes after {file.path}", files.deploy["check_indexes"]),
+            record,
+        ]
+    return steps
+
+
 def _record(file: SourceFile) -> Step:
     return Step(
         f"record {file.path}",
@@ -271,7 +286,8 @@ def _forget(files: Source, path: str) -> Step:
     """Take a file that is gone from the ledger, provided that its object is gone from the database."""
     kind, name = path.partition("/")[0], Path(path).stem
     moved = any(file.kind == kind and file.name == name for file in files.files)
-    settings = f"set local limena.deploy_forgotten = {_literal(path)};\nset local limena.deploy_moved = {moved};\n"
+    settings = f"set local limena.deploy_forgotten = {_literal(path)};\n"
+    settings += f"set local limena.deploy_moved = {'on' if moved else 'off'};\n"
     return Step(f"forget {path}", settings + files.deploy["forget"], path)
 
 
@@ -319,14 +335,24 @@ def _look(dsn: str, files: Source, environment: Environment) -> dict[str, str] |
         return _read_ledger(runner, files)
 
 
+def _has_ledger(connection: Connection) -> bool:
+    return _rows(connection, _LEDGER_EXISTS) == [(True,)]
+
+
+def _rows(connection: Connection, query: bytes) -> list[tuple[object, ...]]:
+    try:
+        return connection.execute(query).fetchall()
+    except psycopg.Error as error:
+        raise DeployError(f"The ledger cannot be read: {_explain(error)}") from error
+
+
 def _read_ledger(runner: _Runner, files: Source) -> dict[str, str] | None:
     """As limena_owner, who alone may; rolled back, so that not even a membership is left of it."""
-    row = runner.connection.execute(_LEDGER_EXISTS).fetchone()
-    if row is None or not row[0]:
+    if not _has_ledger(runner.connection):
         return None
     runner.run(Step("begin", "begin isolation level read committed;"))
     runner.run(Step("become limena_owner", files.deploy["assume_owner"]))
-    rows = runner.connection.execute("select f.path, f.sha256 from limena_private.deployed_files as f").fetchall()
+    rows = _rows(runner.connection, b"select f.path, f.sha256 from limena_private.deployed_files as f")
     runner.run(Step("rollback", "rollback;"))
     return {str(path): str(sha256) for path, sha256 in rows}
 
@@ -380,7 +406,7 @@ class _Runner:
         if self.connection.closed:
             return "Run the deploy again: it finds out what is there."
         if self.kept:
-            return f"{len(self.kept)} files before it are deployed and stay: run the deploy again for the rest."
+            return f"Deployed before it, and kept: {len(self.kept)}. Run the deploy again for the rest."
         return "Nothing was changed."
 
 

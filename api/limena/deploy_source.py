@@ -36,6 +36,7 @@ _TRANSACTION_CONTROL = {
     "prepare",
     "discard",
 }
+_SETTINGS_OUTSIDE = {"lock_timeout", "statement_timeout", "maintenance_work_mem", "max_parallel_maintenance_workers"}
 
 
 class SourceError(Exception):
@@ -175,18 +176,21 @@ def _read_file(root: Path, path: Path, problems: list[str]) -> SourceFile | None
         problems += [
             f"{relative}, line {statement.line}: {finding}"
             for statement in statements
-            if (finding := _forbidden(relative, statement.words)) is not None
+            if (finding := _forbidden(relative, transactional, statement.words)) is not None
         ]
     return SourceFile(relative, text, hashlib.sha256(text.encode()).hexdigest(), statements, transactional)
 
 
-def _forbidden(path: str, words: tuple[str, ...]) -> str | None:
+def _forbidden(path: str, transactional: bool, words: tuple[str, ...]) -> str | None:
     first = words[0] if words else ""
     if first in _TRANSACTION_CONTROL:
         return f"{first.upper()} is not a file's to say: the deploy holds the transaction"
     if words[:2] in (("set", "role"), ("set", "session"), ("reset", "role")) or words[:3] == ("set", "local", "role"):
         return None if path == ROLES_FILE else "a file runs as limena_owner from its start to its end"
     if first == "reset" or (first == "set" and words[1:2] not in (("local",), ("constraints",))):
+        # db/deploy/patience.sql puts these back before the next file.
+        if not transactional and first == "set" and words[1:2] and words[1] in _SETTINGS_OUTSIDE:
+            return None
         return "a setting would outlive the file: use set local"
     return None
 

@@ -9,7 +9,7 @@ data of another major version. What cannot be done is said in one sentence, as `
 Layout of `data_dir` (root's own when started as root, so that the server cannot exchange what root opens):
     lock        held by the process that started the server
     cluster/    PostgreSQL's data directory
-    run/        the socket, unless its path would be too long for one
+    run/        the socket; a link to a folder below the temporary one where this path is too long or closed
     log         what the server prints
 """
 
@@ -44,6 +44,7 @@ STOP_SECONDS = 30.0
 # Some systems allow no more than 104 bytes, NUL included, for the path of a socket.
 LONGEST_SOCKET_PATH = 100
 SOCKET_NAME = ".s.PGSQL.5432"
+SOCKET_DIR_PREFIX = "limena-socket-"
 OWN_NAMES = frozenset({"lock", "cluster", "cluster.new", "run", "log"})
 
 
@@ -116,7 +117,6 @@ class PostgresServer:
         self._started_by = 0
         self._lock: int | None = None
         self._socket_dir: Path | None = None
-        self._temporary_socket_dir: Path | None = None
 
     @property
     def version(self) -> str:
@@ -205,10 +205,8 @@ class PostgresServer:
     def _forget(self) -> None:
         self._process = None
         self._socket_dir = None
-        if self._temporary_socket_dir is not None:
-            shutil.rmtree(self._temporary_socket_dir, ignore_errors=True)
-            self._temporary_socket_dir = None
         if self._lock is not None:
+            self._remove_temporary_socket_dir()
             os.close(self._lock)
             self._lock = None
 
@@ -266,14 +264,6 @@ class PostgresServer:
         """Whether a closed folder above keeps the server's account from its data by path."""
         return self._account is not None and _closed_folder(self._cluster, self._account) is not None
 
-    def _path_for_server(self, folder: Path) -> str:
-        """How the server, whose working folder is `folder`, may name it: below a closed folder only by this link."""
-        if not self._is_hidden():
-            return str(folder)
-        if not Path("/proc/self/cwd").exists():
-            raise EmbeddedPostgresError(self._closed_sentence(self._cluster))
-        return "/proc/self/cwd"
-
     def _closed_sentence(self, path: Path) -> str:
         if self._account is None:
             return f"{path} cannot be reached."
@@ -296,15 +286,31 @@ class PostgresServer:
 
     def _make_socket_dir(self) -> Path:
         run = self.data_dir / "run"
+        self._remove_temporary_socket_dir()
         if len(os.fsencode(run / SOCKET_NAME)) > LONGEST_SOCKET_PATH or self._is_hidden():
-            run = self._temporary_socket_dir = Path(tempfile.mkdtemp(prefix="limena-"))
-            if self._account is not None and _closed_folder(run.parent, self._account) is not None:
-                raise EmbeddedPostgresError(self._closed_sentence(run))
+            made = Path(tempfile.mkdtemp(prefix=SOCKET_DIR_PREFIX))
+            if self._account is not None and _closed_folder(made, self._account) is not None:
+                made.rmdir()
+                raise EmbeddedPostgresError(self._closed_sentence(made))
+            shutil.rmtree(run, ignore_errors=True)
+            run.symlink_to(made)
+            run = made
         else:
             run.mkdir(mode=0o700, exist_ok=True)
         run.chmod(0o700)
         self._give(run)
         return run
+
+    def _remove_temporary_socket_dir(self) -> None:
+        """The link tells of one, also of one that a killed start left; what it leads to must look like ours."""
+        link = self.data_dir / "run"
+        if not link.is_symlink():
+            return
+        target = Path(os.readlink(link))
+        link.unlink()
+        owner = self._account.uid if self._account else os.geteuid()
+        if target.name.startswith(SOCKET_DIR_PREFIX) and target.is_dir() and target.lstat().st_uid == owner:
+            shutil.rmtree(target, ignore_errors=True)
 
     # What an earlier start left ---------------------------------------------------------------------------------------
 
@@ -345,27 +351,37 @@ class PostgresServer:
 
     # Making and running it --------------------------------------------------------------------------------------------
 
-    def _popen(self, command: list[str], folder: Path, output: int) -> subprocess.Popen[bytes]:
-        environment = {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C", "TZ": "UTC"}
+    def _popen(self, program: Path, folder: Path, arguments: list[str], output: int) -> subprocess.Popen[bytes]:
+        """Runs `program -D folder arguments…` as the account, below a closed folder by an open file descriptor."""
         account = self._account
+        name, working_folder, descriptor = str(folder), str(folder), -1
+        if self._is_hidden():
+            if not Path("/proc/self/fd").exists():
+                raise EmbeddedPostgresError(self._closed_sentence(folder))
+            descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            name, working_folder = f"/proc/self/fd/{descriptor}", "/"
         try:
             return subprocess.Popen(  # noqa: S603
-                command,
-                cwd=folder,
-                env=environment,
+                [program, "-D", name, *arguments],
+                cwd=working_folder,
+                env={"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C", "TZ": "UTC"},
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 umask=0o077,
                 # Ctrl-C in the terminal is for the program that uses the server; it stops it when it is done.
                 start_new_session=True,
+                pass_fds=() if descriptor < 0 else (descriptor,),
                 user=account.uid if account else None,
                 group=account.gid if account else None,
                 extra_groups=[] if account else None,
             )
         except OSError as error:
             who = f" as the user '{account.name}'" if account else ""
-            raise EmbeddedPostgresError(f"{command[0]} cannot be run{who}: {error}.") from error
+            raise EmbeddedPostgresError(f"{program} cannot be run{who}: {error}.") from error
+        finally:
+            if descriptor >= 0:
+                os.close(descriptor)
 
     def _init_cluster(self, bin_dir: Path) -> None:
         """Makes the cluster under another name first, so that a half-finished one is never taken for it."""
@@ -373,16 +389,15 @@ class PostgresServer:
         shutil.rmtree(new, ignore_errors=True)
         new.mkdir(mode=0o700)
         self._give(new)
-        command = [str(bin_dir / "initdb"), "-D", self._path_for_server(new), "-U", SUPERUSER]
-        command += ["--encoding=UTF8", "--data-checksums", "--no-instructions"]
-        command += ["--auth-local=trust", "--auth-host=reject"]
+        arguments = ["-U", SUPERUSER, "--encoding=UTF8", "--data-checksums", "--no-instructions"]
+        arguments += ["--auth-local=trust", "--auth-host=reject"]
         if _version_numbers(self.version)[0] >= 17:
-            command += ["--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
+            arguments += ["--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
         else:
-            command += ["--locale=C.UTF-8"]
+            arguments += ["--locale=C.UTF-8"]
         if self.settings.get("fsync") == "off":
-            command.append("--no-sync")
-        process = self._popen(command, new, subprocess.PIPE)
+            arguments.append("--no-sync")
+        process = self._popen(bin_dir / "initdb", new, arguments, subprocess.PIPE)
         try:
             output, _ = process.communicate()
         except BaseException:
@@ -406,13 +421,11 @@ class PostgresServer:
             "unix_socket_directories": str(self._socket_dir),
             "unix_socket_permissions": "0700",
         }
-        command = [str(bin_dir / "postgres"), "-D", self._path_for_server(self._cluster)]
-        for name, value in settings.items():
-            command += ["-c", f"{name}={value}"]
+        arguments = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
         log = os.open(self.log_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         try:
             before = os.fstat(log).st_size
-            self._process = self._popen(command, self._cluster, log)
+            self._process = self._popen(bin_dir / "postgres", self._cluster, arguments, log)
         finally:
             os.close(log)
         end = time.monotonic() + START_SECONDS

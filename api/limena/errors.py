@@ -62,6 +62,9 @@ SQLSTATES: Final[Mapping[str, str]] = {
     "55P03": "unavailable",
     "57014": "unavailable",
     "57P": "unavailable",
+    "25001": "internal_error",  # a connection with another isolation level: none of ours
+    "42703": "internal_error",  # when an audit trigger is made
+    "55000": "internal_error",  # when an audit trigger is made
 }
 """An SQLSTATE or the beginning of one; the longest that fits counts. Anything else is `internal_error`."""
 

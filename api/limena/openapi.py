@@ -91,7 +91,7 @@ def _operation(endpoint: Endpoint, catalog: Catalog, base_url: str) -> dict[str,
             body = {name: _field(name, field, arguments[name]) for name, field in fields.body.items()}
             required = [name for name, field in fields.body.items() if field.required]
             codes |= {"unauthenticated", "token_expired", "session_revoked", "forbidden", "unavailable"}
-            codes |= {"validation_failed"} if fields.query or fields.body else set()
+            codes |= {"validation_failed"}  # if only for a query parameter that no route knows
             codes |= {"not_found"} if fields.path else set()
             codes |= {"invalid_api_key"} if endpoint.accepts_api_keys else set()
         case HandlerRoute():
@@ -200,6 +200,6 @@ def _problems(codes: set[str], endpoint: Endpoint, fields: Sequence[str], base_u
 
 def _example(code: str, endpoint: Endpoint, fields: Sequence[str], base_url: str) -> Json:
     permission = endpoint.permission if isinstance(endpoint, ProcedureRoute) and code == "forbidden" else None
-    errors = [FieldError(fields[0] if fields else "limit", "is required" if fields else "must be a whole number")]
+    errors = [FieldError(fields[0], "is required") if fields else FieldError("color", "is not known here")]
     problem = Problem(code, errors=errors if code == "validation_failed" else (), permission=permission)
     return problem.as_json(request_id=_EXAMPLE_REQUEST_ID, base_url=base_url)

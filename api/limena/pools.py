@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Final, TypeAlias, TypeVar
 
-from psycopg import AsyncConnection, AsyncCursor, generators
+from psycopg import AsyncConnection, AsyncCursor, OperationalError, generators
 from psycopg.abc import PQGen
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.errors import Diagnostic
@@ -29,6 +29,9 @@ from limena.values import Wire
 
 MAX_RETRIES: Final = 3
 """Of a call that lost against another one (40001, 40P01): its transaction left nothing behind."""
+
+_OUT_OF_STEP: Final = frozenset({"26000", "42P05"})
+"""A prepared statement that ought to be there is not, or the other way round: someone else had this connection."""
 
 _SESSION_OPTIONS: Final = {
     "row_security": "on",
@@ -80,7 +83,13 @@ class CallConnection(AsyncConnection[TupleRow]):
         """The one value of the statement's one row, as PostgreSQL wrote it; None when it is NULL or there is no row.
 
         Raises `SqlError` for what PostgreSQL refused, `psycopg.OperationalError` when the connection broke."""
-        return await self.wait(self._call(statement, values))
+        try:
+            return await self.wait(self._call(statement, values))
+        except SqlError as error:
+            if error.sqlstate not in _OUT_OF_STEP:
+                raise
+            await self.close()
+            raise OperationalError("this connection's prepared statements are not ours") from error
 
     def _call(self, statement: Statement, values: Sequence[Wire]) -> PQGen[bytes | None]:
         if statement.name not in self._prepared_names:
@@ -163,7 +172,7 @@ def create_tenant_pool(
     prepared on the server: they would not outlive the wiping."""
     return AsyncConnectionPool(
         _conninfo(dsn, name="limena tenant code", statement_timeout_ms=statement_timeout_ms),
-        kwargs={"prepare_threshold": None},
+        kwargs={"autocommit": True, "prepare_threshold": None},
         min_size=1,
         max_size=max_size,
         timeout=timeout,
@@ -181,7 +190,6 @@ async def _wipe(connection: AsyncConnection[TupleRow]) -> None:
         raise RuntimeError("prepare_threshold was changed: the connection cannot be used again")
     await connection.set_autocommit(True)  # DISCARD ALL refuses to run in a transaction
     await connection.execute("discard all")
-    await connection.set_autocommit(False)
     await connection.set_isolation_level(None)
     await connection.set_read_only(None)
     await connection.set_deferrable(None)

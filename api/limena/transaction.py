@@ -64,7 +64,7 @@ class Database:
     """The API's pools, and what it knows of the procedures that it calls through them."""
 
     def __init__(self, app_pool: CallPool, auth_pool: CallPool, procedures: Iterable[str]) -> None:
-        self._app_pool: Final = app_pool
+        self.app_pool: Final = app_pool
         self._auth_pool: Final = auth_pool
         self._names: Final = frozenset(procedures) | {SessionCredential.entry, ApiKeyCredential.entry, "record_denial"}
         self._catalog: Catalog | None = None
@@ -77,7 +77,7 @@ class Database:
             async with self._reading:
                 if self._catalog is None:
                     try:
-                        async with lend(self._app_pool) as connection:
+                        async with lend(self.app_pool) as connection:
                             self._catalog = await read_catalog(connection, self._names)
                     except OperationalError as error:
                         raise Problem("unavailable") from error
@@ -101,9 +101,20 @@ class Database:
             return await self._enter_and_run(procedure, arguments, credential, request)
         except Problem as problem:
             if problem.permission is not None:
-                denial = _encode({"p_permission": problem.permission, "p_route": route})
-                await self._enter_and_run("record_denial", denial, credential, request)
+                await self._record_denial(problem.permission, route, credential, request)
             raise
+
+    async def _record_denial(
+        self, permission: str, route: str, credential: Credential, request: HTTPConnection
+    ) -> None:
+        denial = _encode({"p_permission": permission, "p_route": route})
+        try:
+            await self._enter_and_run("record_denial", denial, credential, request)
+        except Problem as problem:
+            # Revoked in between, or out of reach: that is the answer then, and nothing goes unrecorded.
+            if problem.status in (401, 503):
+                raise
+            log.error("a denial of %s could not be recorded: %s", permission, problem.code)
 
     async def prove(self, credential: Credential, request: HTTPConnection) -> None:
         """Shows a credential to PostgreSQL and does nothing with the context. Raises `Problem` as `call` does."""
@@ -114,7 +125,7 @@ class Database:
     ) -> bytes | None:
         statement = (await self.catalog()).statement(procedure, credential.entry)
         values = statement.bind(arguments, _encode(credential.arguments() | origin(request)))
-        return await _run(self._app_pool, statement, values, refusal=credential.refusal)
+        return await _run(self.app_pool, statement, values, refusal=credential.refusal)
 
     async def call_auth(
         self, procedure: str, arguments: Mapping[str, Wire], *, request: HTTPConnection
@@ -128,7 +139,7 @@ class Database:
     async def ask(self, procedure: str) -> bytes | None:
         """The answer of a procedure without arguments that tells nothing of any tenant, as limena_app."""
         statement = (await self.catalog()).statement(procedure, None)
-        return await _run(self._app_pool, statement, [])
+        return await _run(self.app_pool, statement, [])
 
 
 async def _run(
@@ -201,9 +212,11 @@ async def tenant_transaction(
     async with AsyncExitStack() as stack:
         try:
             connection = await stack.enter_async_context(lend(pool))
-            if connection.autocommit:
-                raise ValueError("a sealed transaction needs a connection that is not in autocommit mode")
-            async with connection.pipeline():  # psycopg sends BEGIN along with the first statement
+            if not connection.autocommit:
+                raise ValueError("tenant_transaction needs a pool that create_tenant_pool made")
+            # A BEGIN of psycopg's own, as outside of autocommit, would be waited for.
+            async with connection.pipeline():
+                await connection.execute("begin isolation level read committed read write")
                 await connection.execute(_ENTER[credential.entry], credential.arguments() | origin(request))
         except psycopg.Error as error:
             raise _problem(SqlError.from_diagnostic(error.diag), credential.refusal) from error

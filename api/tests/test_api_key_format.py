@@ -7,6 +7,7 @@ import re
 from collections import Counter
 
 import pytest
+
 from limena import api_key_format
 from limena.api_key_format import ALPHABET, describe, generate, parse
 

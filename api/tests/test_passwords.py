@@ -7,14 +7,17 @@ import base64
 import hashlib
 import hmac
 import threading
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
 import bcrypt
+import httpx
 import pytest
+
 from limena import passwords
 from limena.passwords import HashingBusy, PasswordHasher, PasswordRefused, check_new_password
+from support.live import Live
 
 T = TypeVar("T")
 COST = 4
@@ -204,3 +207,24 @@ def test_what_may_be_set(password: str, refused: str | None) -> None:
     with pytest.raises(PasswordRefused, match=refused) as error:
         check_new_password(password)
     assert not password or password not in str(error.value)
+
+
+def test_a_flood_of_log_ins_is_answered_with_503_and_retry_after(start_live: Callable[..., Live]) -> None:
+    """One worker and 33 places: of 80 log-ins at once, those that find a place get their 401, the others are sent
+    away."""
+    live = start_live("--no-demo", environment={"LIMENA_PASSWORD_WORKERS": "1", "LIMENA_BCRYPT_COST": "10"})
+
+    async def flood() -> list[httpx.Response]:
+        async with httpx.AsyncClient(base_url=live.base_url, timeout=60, limits=httpx.Limits()) as client:
+            csrf = await client.get("/api/v1/auth/csrf")
+            headers = {"X-CSRF-Token": csrf.json()["csrf_token"]} if csrf.status_code == 200 else {}
+            body = {"email": "nobody@example.com", "password": "correct horse battery staple"}
+            requests = (client.post("/api/v1/auth/login", json=body, headers=headers) for _ in range(80))
+            return await asyncio.gather(*requests)
+
+    answers = run(flood())
+    assert {answer.status_code for answer in answers} == {401, 503}
+    for answer in answers:
+        if answer.status_code == 503:
+            assert answer.json()["code"] == "unavailable"
+            assert int(answer.headers["Retry-After"]) > 0

@@ -32,6 +32,7 @@ from cryptography.hazmat.primitives.serialization import (
     PrivateFormat,
     PublicFormat,
 )
+
 from limena.tokens import (
     ACCESS_TOKEN_SECONDS,
     LEEWAY_SECONDS,
@@ -389,6 +390,12 @@ HOSTILE = [1, 1.5, True, "", "x", [], {}, ["limena"], [str(USER)], "9" * 200, -1
 @pytest.mark.parametrize("value", HOSTILE)
 def test_a_claim_of_the_wrong_form_is_refused_even_under_our_own_signature(claim: str, value: object) -> None:
     refused(signed(good_header(), good_claims(**{claim: value})))
+
+
+@pytest.mark.parametrize("value", [1, True, "", "a b", "x" * 129, "é", "id\n", ["id"]])
+def test_an_id_of_another_form_is_refused(value: object) -> None:
+    verify(signed(good_header(), good_claims(jti="x" * 128)))
+    refused(signed(good_header(), good_claims(jti=value)))
 
 
 @pytest.mark.parametrize("claim", ["iat", "nbf", "exp"])

@@ -100,8 +100,7 @@ end;
 $$;
 
 -- To make something in the owner's name, the deployer has to be a member. 16 and later have a membership that does not
--- inherit, and it stays. 15 has not: there db/deploy/assume_owner.sql, which is the next to run, takes it back before
--- the commit.
+-- inherit, and it stays. 15 has not: there db/deploy/assume_owner.sql takes it back before the next file runs.
 do $$
 begin
     if (select r.rolsuper from pg_roles as r where r.rolname = session_user) then

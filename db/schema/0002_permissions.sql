@@ -1,5 +1,5 @@
--- Roles inside a tenant, permissions, and which role has which. The only definition: limena.has_permission(), the policies, the
--- scopes of API keys and the OpenAPI document all come from here.
+-- Roles inside a tenant, permissions, and which role has which. The only definition: limena.has_permission(), the
+-- policies, the scopes of API keys and the OpenAPI document all come from here.
 
 -- In ascending order, so that roles compare: 'member' < 'admin'.
 create type limena.member_role as enum ('viewer', 'member', 'admin', 'owner');
@@ -23,7 +23,10 @@ comment on table limena.role_permissions is 'Which role has which permission: on
 insert into limena.permissions (name, description) values
 ('tenant:read', 'See the tenant and its settings'),
 ('tenant:write', 'Change the tenant''s name and settings'),
-('tenant:own', 'What is the owner''s alone: delete or transfer the tenant, raise someone to owner, lower AI limits, reset a velocity trip'),
+(
+    'tenant:own',
+    'What is the owner''s alone: delete or transfer the tenant, raise someone to owner, lower AI limits, reset a trip'
+),
 ('members:read', 'See who belongs to the tenant'),
 ('members:write', 'Change roles and remove members'),
 ('invitations:read', 'See open invitations'),
@@ -50,8 +53,8 @@ from (
     (
         'admin',
         array[
-            'members:write', 'invitations:read', 'invitations:write', 'api_keys:read', 'api_keys:write', 'integrations:write',
-            'audit:read', 'audit:export', 'ai:write', 'tenant:write'
+            'tenant:write', 'members:write', 'invitations:read', 'invitations:write', 'api_keys:read', 'api_keys:write',
+            'integrations:write', 'audit:read', 'audit:export', 'ai:write'
         ]
     ),
     ('owner', array['tenant:own'])

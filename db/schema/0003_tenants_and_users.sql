@@ -1,10 +1,12 @@
--- Tenants, people, and who belongs where. Columns with personal data get no statistics: pg_stats and EXPLAIN would tell of other
--- tenants' values what row-level security hides.
+-- Tenants, people, and who belongs where. Columns with personal data get no statistics: pg_stats and EXPLAIN would tell
+-- of other tenants' values what row-level security hides.
 
 create table limena.tenants (
     id uuid constraint tenants_pkey primary key default gen_random_uuid(),
     name text not null
-    constraint tenants_name_check check (char_length(name) between 1 and 100 and name = btrim(name) and name !~ '[[:cntrl:]]'),
+    constraint tenants_name_check check (
+        char_length(name) between 1 and 100 and name = btrim(name) and name !~ '[[:cntrl:]]'
+    ),
     state text not null default 'active'
     constraint tenants_state_check check (state in ('active', 'deleted')),
     created_at timestamptz not null default now()
@@ -13,7 +15,8 @@ alter table limena.tenants alter column name set statistics 0;
 comment on table limena.tenants is 'Customers. Global: its id is everyone else''s tenant_id.';
 comment on column limena.tenants.state is 'active, or deleted: nobody enters a deleted tenant.';
 
--- The reserved tenant: events that belong to no tenant are in its audit log. Nobody is a member of it, so nobody enters it.
+-- The reserved tenant: events that belong to no tenant are in its audit log. Nobody is a member of it, so nobody enters
+-- it.
 insert into limena.tenants (id, name) values ('00000000-0000-4000-8000-000000000000', 'platform');
 
 create table limena.users (
@@ -21,11 +24,15 @@ create table limena.users (
     email text not null
     constraint users_email_key unique
     constraint users_email_check check (
-        email = lower(email) and char_length(email) between 3 and 254 and email ~ '^[^@[:space:][:cntrl:]]+@[^@[:space:][:cntrl:]]+$'
+        email = lower(email)
+        and char_length(email) between 3 and 254
+        and email ~ '^[^@[:space:][:cntrl:]]+@[^@[:space:][:cntrl:]]+$'
     ),
     display_name text not null
     constraint users_display_name_check check (
-        char_length(display_name) between 1 and 100 and display_name = btrim(display_name) and display_name !~ '[[:cntrl:]]'
+        char_length(display_name) between 1 and 100
+        and display_name = btrim(display_name)
+        and display_name !~ '[[:cntrl:]]'
     ),
     password_hash text not null
     constraint users_password_hash_check check (password_hash ~ '^\$2b\$[0-9]{2}\$[./A-Za-z0-9]{53}$'),
@@ -61,7 +68,9 @@ create table limena.invitations (
     id uuid not null default gen_random_uuid(),
     email text not null
     constraint invitations_email_check check (
-        email = lower(email) and char_length(email) between 3 and 254 and email ~ '^[^@[:space:][:cntrl:]]+@[^@[:space:][:cntrl:]]+$'
+        email = lower(email)
+        and char_length(email) between 3 and 254
+        and email ~ '^[^@[:space:][:cntrl:]]+@[^@[:space:][:cntrl:]]+$'
     ),
     role limena.member_role not null,
     token_hash bytea not null
@@ -76,5 +85,5 @@ create table limena.invitations (
 );
 alter table limena.invitations alter column email set statistics 0;
 alter table limena.invitations alter column token_hash set statistics 0;
-create unique index invitations_tenant_id_email_open_key on limena.invitations (tenant_id, email) where accepted_at is null;
+create index invitations_tenant_id_email_idx on limena.invitations (tenant_id, email);
 comment on table limena.invitations is 'Who was asked to join a tenant. The token is known to its addressee alone; here is its SHA-256.';

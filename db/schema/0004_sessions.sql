@@ -22,15 +22,18 @@ alter table limena.sessions alter column secret_hash set statistics 0;
 alter table limena.sessions alter column ip set statistics 0;
 alter table limena.sessions alter column user_agent set statistics 0;
 create index sessions_user_id_idx on limena.sessions (user_id, created_at);
-create index sessions_current_tenant_id_idx on limena.sessions (current_tenant_id, user_id);
+create index sessions_user_id_current_tenant_id_idx on limena.sessions (user_id, current_tenant_id, created_at);
 comment on table limena.sessions is 'One row a log-in, ended 30 days after it at the latest. Global.';
 comment on column limena.sessions.current_tenant_id is 'Where the next access token leads; NULL once the membership is gone.';
 
--- When a session was last seen stands apart, so that an open transaction of a session never holds a lock that delays ending it.
+-- When a session was last seen stands apart, so that an open transaction of a session never holds a lock that delays
+-- ending it.
 create table limena.session_uses (
-    session_id uuid constraint session_uses_pkey primary key
-    constraint session_uses_session_id_fkey references limena.sessions (id) on delete cascade,
-    last_seen_at timestamptz not null default now()
+    session_id uuid constraint session_uses_pkey primary key,
+    user_id uuid not null,
+    last_seen_at timestamptz not null default now(),
+    constraint session_uses_session_id_fkey foreign key (session_id, user_id)
+    references limena.sessions (id, user_id) on delete cascade
 ) with (fillfactor = 80);
 comment on table limena.session_uses is 'When each session was last seen; written at most once a minute. Global, not audited.';
 

@@ -1,7 +1,8 @@
--- The audit log. Partitioned by month; limena.ensure_partitions() makes the months. There is no DEFAULT partition: it would turn each
--- ATTACH into an exclusive lock.
+-- The audit log. Partitioned by month; limena.ensure_partitions() makes the months. There is no DEFAULT partition: it
+-- would turn each ATTACH into an exclusive lock.
 
--- No foreign key to tenants: the log outlives what it tells of, and the check would lock the tenant's row at each write.
+-- No foreign key to tenants: the log outlives what it tells of, and the check would lock the tenant's row at each
+-- write.
 create table limena.audit_logs (
     tenant_id uuid not null,
     occurred_at timestamptz not null,
@@ -43,13 +44,14 @@ create sequence limena.audit_logs_seq_seq as bigint owned by limena.audit_logs.s
 create table limena_private.audited_tables (
     relation regclass constraint audited_tables_pkey primary key,
     entity_type text not null,
-    key_columns text [] not null,
+    key_columns text[] not null,
     entity_column text not null,
     scope text not null
     constraint audited_tables_scope_check check (scope in ('tenant', 'user', 'platform')),
     scope_column text,
-    redacted_columns text [] not null,
-    column_actions jsonb not null
+    redacted_columns text[] not null,
+    column_actions jsonb not null,
+    ignored_columns text[] not null
 );
 comment on table limena_private.audited_tables is
 'What record_changes() records of each table; filled by limena_private.audit_table() from the tables'' policy files.';

@@ -1,5 +1,5 @@
--- The key that seals tenant contexts. Made here, from the server's own random source (gen_random_uuid() draws 122 bits a call from
--- pg_strong_random()), so that it is in no file and in no statement's text. Readable by the owner alone.
+-- The key that seals tenant contexts. Made here, from the server's own random source (gen_random_uuid() draws 122 bits
+-- a call from pg_strong_random()), so that it is in no file and in no statement's text. Readable by the owner alone.
 create table limena_private.seal_keys (
     id smallint constraint seal_keys_pkey primary key default 1
     constraint seal_keys_id_check check (id = 1),
@@ -11,5 +11,6 @@ comment on table limena_private.seal_keys is 'The one key under which the functi
 insert into limena_private.seal_keys (secret)
 select
     sha256(
-        uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid())
+        uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid())
+        || uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid())
     );

@@ -1,4 +1,5 @@
--- What log-ins need beyond sessions: when a password was changed, tokens that go out by mail, counters of failures, and the mail itself.
+-- What log-ins need beyond sessions: when a password was changed, tokens that go out by mail, counters of failures, and
+-- the mail itself.
 
 -- A log-in with an outdated cost rehashes: password_hash changes, the password does not.
 alter table limena.users add column password_changed_at timestamptz not null default now();
@@ -23,15 +24,21 @@ create table limena.registrations (
     id uuid constraint registrations_pkey primary key default gen_random_uuid(),
     email text not null
     constraint registrations_email_check check (
-        email = lower(email) and char_length(email) between 3 and 254 and email ~ '^[^@[:space:][:cntrl:]]+@[^@[:space:][:cntrl:]]+$'
+        email = lower(email)
+        and char_length(email) between 3 and 254
+        and email ~ '^[^@[:space:][:cntrl:]]+@[^@[:space:][:cntrl:]]+$'
     ),
     display_name text not null
     constraint registrations_display_name_check check (
-        char_length(display_name) between 1 and 100 and display_name = btrim(display_name) and display_name !~ '[[:cntrl:]]'
+        char_length(display_name) between 1 and 100
+        and display_name = btrim(display_name)
+        and display_name !~ '[[:cntrl:]]'
     ),
     tenant_name text not null
     constraint registrations_tenant_name_check check (
-        char_length(tenant_name) between 1 and 100 and tenant_name = btrim(tenant_name) and tenant_name !~ '[[:cntrl:]]'
+        char_length(tenant_name) between 1 and 100
+        and tenant_name = btrim(tenant_name)
+        and tenant_name !~ '[[:cntrl:]]'
     ),
     password_hash text not null
     constraint registrations_password_hash_check check (password_hash ~ '^\$2b\$[0-9]{2}\$[./A-Za-z0-9]{53}$'),
@@ -49,7 +56,8 @@ alter table limena.registrations alter column password_hash set statistics 0;
 alter table limena.registrations alter column token_hash set statistics 0;
 comment on table limena.registrations is 'Who wants an account and has not yet followed the link in the mail. Global.';
 
--- Failures are counted by the SHA-256 of what they are counted for, so that a table of counters is no list of addresses.
+-- Failures are counted by the SHA-256 of what they are counted for, so that a table of counters is no list of
+-- addresses.
 create table limena.log_in_failures (
     subject bytea constraint log_in_failures_pkey primary key
     constraint log_in_failures_subject_check check (octet_length(subject) = 32),
@@ -88,10 +96,3 @@ create index outbox_due_at_idx on limena.outbox (due_at) where delivered_at is n
 comment on table limena.outbox is
 'Mail to be sent. Never holds a token: the worker derives it from the row''s id, under a key that the database does not have.';
 comment on column limena.outbox.tenant_id is 'The tenant on whose behalf the mail goes out; the reserved tenant platform for a person''s own.';
-
--- begin_log_in() counts the attempt besides.
-drop function if exists limena.find_log_in(text);
-
--- A change of these columns alone is not recorded: delivery state, counters.
-alter table limena_private.audited_tables add column ignored_columns text [] not null default '{}';
-drop function if exists limena_private.audit_table(regclass, text, text [], text, text, text, text [], jsonb);

@@ -1,5 +1,6 @@
--- For pgTAP alone: two tenants, `a` and `b`, each with an owner, an admin, a member and a viewer, and ways to become one of them. Loaded
--- by a superuser into a schema of its own, which no deployment has. Ids follow from names, so that a test can say them before they exist.
+-- For pgTAP alone: two tenants, `a` and `b`, each with an owner, an admin, a member and a viewer, and ways to become
+-- one of them. Loaded by a superuser into a schema of its own, which no deployment has. Ids follow from names, so that
+-- a test can say them before they exist.
 
 drop schema if exists tests cascade;
 create schema tests;
@@ -34,15 +35,16 @@ create function tests.session_hash(p_tenant text, p_role text)
 returns bytea
 language sql
 immutable
-as $$ select sha256(convert_to('session ' || p_tenant || ' ' || p_role, 'UTF8')) $$;
+as $$ select pg_catalog.sha256(pg_catalog.convert_to('session ' || p_tenant || ' ' || p_role, 'UTF8')) $$;
 
 create function tests.key_hash(p_tenant text, p_name text default 'key')
 returns bytea
 language sql
 immutable
-as $$ select sha256(convert_to('key ' || p_tenant || ' ' || p_name, 'UTF8')) $$;
+as $$ select pg_catalog.sha256(pg_catalog.convert_to('key ' || p_tenant || ' ' || p_name, 'UTF8')) $$;
 
--- By the owner of the tables, outside of row-level security: a test of the rules must not depend on them for its fixture.
+-- By the owner of the tables, outside of row-level security: a test of the rules must not depend on them for its
+-- fixture.
 create function tests.make_tenants()
 returns void
 language plpgsql
@@ -66,7 +68,8 @@ begin
                 tests.id('session', v_tenant || ' ' || v_role), tests.user_id(v_tenant, v_role),
                 tests.session_hash(v_tenant, v_role), tests.tenant_id(v_tenant)
             );
-            insert into limena.session_uses (session_id) values (tests.id('session', v_tenant || ' ' || v_role));
+            insert into limena.session_uses (session_id, user_id)
+            values (tests.id('session', v_tenant || ' ' || v_role), tests.user_id(v_tenant, v_role));
         end loop;
     end loop;
 end;
@@ -75,17 +78,18 @@ $$;
 create function tests.make_api_key(
     p_tenant text,
     p_name text default 'key',
-    p_scopes text [] default '{api_keys:read, api_keys:write}',
+    p_scopes text[] default '{api_keys:read, api_keys:write}',
     p_creator text default 'owner'
 )
 returns void
 language plpgsql
 as $$
 begin
-    insert into limena.api_keys (tenant_id, id, name, prefix, last_four, scopes, key_hash, created_by)
+    -- Older than the test's transaction: nobody enters with a key that was made in the same one.
+    insert into limena.api_keys (tenant_id, id, name, prefix, last_four, scopes, key_hash, created_by, created_at)
     values (
         tests.tenant_id(p_tenant), tests.api_key_id(p_tenant, p_name), p_name, 'lmn_tests0', '0000', p_scopes,
-        tests.key_hash(p_tenant, p_name), tests.user_id(p_tenant, p_creator)
+        tests.key_hash(p_tenant, p_name), tests.user_id(p_tenant, p_creator), now() - interval '1 second'
     );
     insert into limena.api_key_uses (tenant_id, api_key_id)
     values (tests.tenant_id(p_tenant), tests.api_key_id(p_tenant, p_name));
@@ -123,7 +127,8 @@ begin
 end;
 $$;
 
--- What a statement comes to for whoever runs it here and now: the number of rows, or the SQLSTATE. It leaves nothing behind.
+-- What a statement comes to for whoever runs it here and now: the number of rows, or the SQLSTATE. It leaves nothing
+-- behind.
 create function tests.outcome(p_statement text)
 returns text
 language plpgsql
@@ -142,9 +147,9 @@ begin
 end;
 $$;
 
--- The same for several actors, each of whom enters tenant a anew: 'nobody 0, viewer 0, admin 2'. An actor is `nobody`, a role, or the name
--- of an API key that make_api_key() made.
-create function tests.outcomes(p_statement text, p_actors text [] default '{nobody, viewer, member, admin, owner}')
+-- The same for several actors, each of whom enters tenant a anew: 'nobody 0, viewer 0, admin 2'. An actor is `nobody`,
+-- a role, or the name of an API key that make_api_key() made.
+create function tests.outcomes(p_statement text, p_actors text[] default '{nobody, viewer, member, admin, owner}')
 returns text
 language plpgsql
 as $$
@@ -155,6 +160,7 @@ declare
 begin
     foreach v_actor in array p_actors loop
         begin
+            perform tests.leave();
             if v_actor = any (enum_range(null::limena.member_role)::text[]) then
                 perform tests.enter_as('a', v_actor);
             elsif v_actor <> 'nobody' then
@@ -178,7 +184,8 @@ stable
 as $$
 select
     p.polname
-    || case p.polcmd when 'r' then ': select' when 'a' then ': insert' when 'w' then ': update' when 'd' then ': delete' else ': all' end
+    || ': '
+    || (jsonb_build_object('r', 'select', 'a', 'insert', 'w', 'update', 'd', 'delete', '*', 'all') ->> p.polcmd::text)
     || ' to '
     || (
         select string_agg(coalesce(r.rolname, 'public'), ', ' order by r.rolname)
@@ -191,7 +198,8 @@ where p.polrelid = p_table
 order by p.polname collate "C"
 $$;
 
--- All that is granted on a table to anyone but its owner: one line a role and privilege, with the columns where it is a column grant.
+-- All that is granted on a table to anyone but its owner: one line a role and privilege, with the columns where it is a
+-- column grant.
 create function tests.privileges_of(p_table regclass)
 returns setof text
 language sql
@@ -227,7 +235,272 @@ returns text
 language sql
 stable
 as $$
-select case when c.relrowsecurity and c.relforcerowsecurity then 'forced' when c.relrowsecurity then 'enabled' else 'off' end
+select
+    case
+        when c.relrowsecurity and c.relforcerowsecurity then 'forced' when c.relrowsecurity then 'enabled' else 'off'
+    end
 from pg_class as c
 where c.oid = p_table
+$$;
+
+-- How a statement fails for whoever runs it here and now: 'SQLSTATE message', then what it says of column, constraint
+-- and detail; NULL where it does not fail. What it did is undone.
+create function tests.error_of(p_statement text)
+returns text
+language plpgsql
+as $$
+declare
+    v_column text;
+    v_constraint text;
+    v_detail text;
+    v_error text;
+begin
+    begin
+        execute p_statement;
+        raise exception 'no error' using errcode = 'TS000';
+    exception
+        when sqlstate 'TS000' then return null;
+        when others then
+            get stacked diagnostics
+                v_column = column_name, v_constraint = constraint_name, v_detail = pg_exception_detail;
+            v_error := concat_ws(
+                '; ',
+                sqlstate || ' ' || sqlerrm,
+                'column ' || nullif(v_column, ''),
+                'constraint ' || nullif(v_constraint, ''),
+                'detail ' || nullif(v_detail, '')
+            );
+            return v_error;
+    end;
+end;
+$$;
+
+-- For the attacks of db/tests/attacks: what the current role gets to see that is not tenant p_mine's (NULL: at all), as
+-- 'table rows, …'; '' when that is nothing. Every table, partition and view of limena is asked; a refusal is nothing.
+-- (Names are qualified here and there: some attacks put others in front.)
+create function tests.loot(p_mine text default null)
+returns text
+language plpgsql
+as $$
+declare
+    v_relation record;
+    v_outcome text;
+    v_found text[] := '{}';
+begin
+    for v_relation in
+        select
+            c.relname as name,
+            case
+                when exists (
+                    select from pg_catalog.pg_attribute as a where a.attrelid = c.oid and a.attname = 'tenant_id' and not a.attisdropped
+                ) then format('t.tenant_id is distinct from %L', tests.tenant_id(p_mine))
+                when c.relname = 'tenants' then format('t.id is distinct from %L', tests.tenant_id(p_mine))
+                when c.relname = 'users' then format(
+                    't.id <> all (%L)',
+                    array(
+                        select tests.user_id(p_mine, r.role)
+                        from unnest(enum_range(null::limena.member_role)::text[]) as r (role)
+                        where p_mine is not null
+                    )
+                )
+                else 'true'
+            end as is_not_mine
+        from pg_catalog.pg_class as c
+        where c.relnamespace = 'limena'::regnamespace
+            and c.relkind in ('r', 'p', 'v', 'm', 'f')
+            and c.relname not in ('permissions', 'role_permissions', 'permission_matrix', 'isolation_report')
+        order by c.relname
+    loop
+        v_outcome := tests.outcome(format('select from limena.%I as t where %s', v_relation.name, v_relation.is_not_mine));
+        if v_outcome not in ('0', '42501') then
+            v_found := v_found || (v_relation.name || ' ' || v_outcome);
+        end if;
+    end loop;
+    return array_to_string(v_found, ', ');
+end;
+$$;
+
+-- What the current role gets to change that is not tenant p_mine's: the statements that came to more than no rows or a
+-- refusal, with what they came to. Nothing of it stays. The statements without WHERE ask for no column, so that no
+-- SELECT policy stands in front of the others; they count against p_mine's own rows.
+create function tests.harm(p_mine text default null)
+returns text
+language plpgsql
+as $$
+declare
+    v_attempt record;
+    v_outcome text;
+    v_found text[] := '{}';
+begin
+    for v_attempt in
+        select format('%s limena.%I%s', w.verb, c.relname, w.rest) as statement, '0' as harmless
+        from pg_catalog.pg_class as c
+        cross join (values ('delete from', ''), ('truncate', ' cascade')) as w (verb, rest)
+        where c.relnamespace = 'limena'::regnamespace and c.relkind in ('r', 'p')
+        union all
+        select
+            w.statement,
+            case when p_mine is null then '0' else coalesce(w.own_rows, '0') end
+        from (
+            values
+            (
+                'update limena.api_keys set revoked_at = now()',
+                tests.outcome('select from limena.api_keys where revoked_at is null')
+            ),
+            (format('update limena.api_keys set revoked_at = now() where id = %L', tests.api_key_id('b')), null),
+            (format('update limena.api_keys set revoked_at = now() where tenant_id = %L', tests.tenant_id('b')), null),
+            (format('update limena.api_keys set tenant_id = %L', tests.tenant_id('b')), null),
+            ($s$update limena.api_keys set scopes = '{tenant:own}'$s$, null),
+            ('update limena.api_keys set expires_at = null', null),
+            ($s$update limena.memberships set role = 'owner'$s$, null),
+            ($s$update limena.tenants set name = 'x'$s$, null),
+            ('update limena.users set is_platform_admin = true', null),
+            ('update limena.sessions set ended_at = null', null),
+            ('update limena.invitations set accepted_at = now()', null),
+            ('update limena.api_key_uses set last_used_at = now()', null),
+            ($s$update limena.audit_logs set action = 'x.x'$s$, null),
+            (
+                format(
+                    'insert into limena.api_keys (tenant_id, id, name, prefix, last_four, scopes, key_hash, created_by)'
+                    ' '
+                    'values (%L, gen_random_uuid(), %L, %L, %L, %L, sha256(%L), %L)',
+                    tests.tenant_id('b'), 'planted', 'lmn_abcdef', '0000', '{api_keys:read}', 'planted',
+                    tests.user_id('b', 'owner')
+                ), null
+            ),
+            (
+                format(
+                    'insert into limena.api_keys (tenant_id, id, name, prefix, last_four, scopes, key_hash, created_by)'
+                    ' '
+                    'values (%L, gen_random_uuid(), %L, %L, %L, %L, sha256(%L), %L)',
+                    tests.tenant_id('b'), 'planted', 'lmn_abcdef', '0000', '{api_keys:read}', 'planted',
+                    tests.user_id(p_mine, 'owner')
+                ), null
+            ),
+            (
+                format(
+                    'insert into limena.invitations (tenant_id, id, email, role, token_hash, invited_by) '
+                    'values (%L, gen_random_uuid(), %L, %L, sha256(%L), %L)',
+                    tests.tenant_id('b'), 'mallory@a.example', 'owner', 'planted', tests.user_id('b', 'owner')
+                ), null
+            ),
+            (
+                format(
+                    'insert into limena.api_key_uses (tenant_id, api_key_id) values (%L, %L)',
+                    tests.tenant_id('b'), tests.api_key_id('b')
+                ), null
+            ),
+            (
+                format(
+                    'insert into limena.memberships (tenant_id, user_id, role) values (%L, %L, %L)',
+                    tests.tenant_id('b'), tests.user_id('a', 'owner'), 'owner'
+                ), null
+            ),
+            (
+                format(
+                    'insert into limena.sessions (user_id, secret_hash) values (%L, sha256(%L))',
+                    tests.user_id('b', 'owner'), 'planted'
+                ), null
+            ),
+            (
+                format(
+                    'insert into limena.audit_logs (tenant_id, occurred_at, seq, id, action, actor_type) '
+                    'values (%L, now(), 0, gen_random_uuid(), %L, %L)', tests.tenant_id('b'), 'x.x', 'system'
+                ), null
+            ),
+            ($s$insert into limena.tenants (name) values ('x')$s$, null),
+            ($s$insert into limena.permissions (name, description) values ('x:x', 'x')$s$, null),
+            ($s$insert into limena.role_permissions (role, permission) values ('viewer', 'tenant:own')$s$, null)
+        ) as w (statement, own_rows)
+    loop
+        v_outcome := tests.outcome(v_attempt.statement);
+        if v_outcome not in ('0', '42501', v_attempt.harmless) then
+            v_found := v_found || format('%s: %s', v_attempt.statement, v_outcome);
+        end if;
+    end loop;
+    return array_to_string(v_found, '; ');
+end;
+$$;
+
+-- Sets the three parameters of a context to what an attacker likes (NULL: left as it is), reaps, and puts them back. ''
+-- when nothing was to be had.
+create function tests.plunder(p_tenant_id text, p_context text, p_seal text, p_mine text default null)
+returns text
+language plpgsql
+as $$
+begin
+    begin
+        perform
+            pg_catalog.set_config(g.name, coalesce(g.value, pg_catalog.current_setting(g.name, true)), true)
+        from (
+            values ('app.current_tenant_id', p_tenant_id), ('app.context', p_context), ('app.seal', p_seal)
+        ) as g (name, value);
+        raise exception '%', concat_ws('; ', nullif(tests.loot(p_mine), ''), nullif(tests.harm(p_mine), ''))
+            using errcode = 'TS000';
+    exception
+        when sqlstate 'TS000' then return sqlerrm;
+    end;
+end;
+$$;
+
+-- Walks through a list page by page and shows one field of each item: '[x y][z]'. p_call has a place for limit and for
+-- cursor, such as 'limena.list_members(%s, %L)'.
+create function tests.pages(p_call text, p_limit integer, p_field text)
+returns text
+language plpgsql
+as $$
+declare
+    v_page jsonb;
+    v_cursor text;
+    v_pages text := '';
+begin
+    loop
+        execute format('select ' || p_call, p_limit, v_cursor) into v_page;
+        v_pages := v_pages || format(
+            '[%s]',
+            array_to_string(array(select i.item ->> p_field from jsonb_array_elements(v_page -> 'items') as i (item)), ' ')
+        );
+        v_cursor := v_page ->> 'next';
+        exit when v_cursor is null;
+    end loop;
+    return v_pages;
+end;
+$$;
+
+-- The same of a query's first column in its order, as it should come out.
+create function tests.paged(p_query text, p_limit integer)
+returns text
+language plpgsql
+as $$
+declare
+    v_item text;
+    v_pages text := '';
+    v_place integer := 0;
+begin
+    for v_item in execute p_query loop
+        v_pages := v_pages || case when v_place = 0 then '[' when v_place % p_limit = 0 then '][' else ' ' end || v_item;
+        v_place := v_place + 1;
+    end loop;
+    return v_pages || ']';
+end;
+$$;
+
+-- What EXPLAIN tells of a statement, run or not, and what the statistics of this transaction tell of what it touched; or
+-- the SQLSTATE.
+create function tests.explained(p_statement text, p_options text default 'analyze, costs off, timing off, summary off')
+returns text
+language plpgsql
+as $$
+declare
+    v_line text;
+    v_lines text[] := '{}';
+begin
+    for v_line in execute format('explain (%s) %s', p_options, p_statement) loop
+        v_lines := v_lines || v_line;
+    end loop;
+    -- Blocks in memory differ from one run to the next.
+    return regexp_replace(array_to_string(v_lines, E'\n'), '\n *(Buffers|Planning)[^\n]*', '', 'g');
+exception
+    when others then return sqlstate;
+end;
 $$;

@@ -17,7 +17,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from limena.errors import Problem
-from limena.input import Field, read_body
+from limena.input import Field, read_body, read_query
 from limena.routing import Endpoint, HandlerRoute, ProcedureRoute
 from limena.services import Services, services_of
 from limena.tokens import (
@@ -44,6 +44,7 @@ async def log_in(request: Request) -> Response:
     """Verifies a password and opens a session. A failure is recorded, and takes as long for an unknown address."""
     services = services_of(request)
     database = services.database
+    read_query(request, {})
     body = await read_body(request, _LOG_IN_FIELDS, max_bytes=services.settings.max_body_bytes)
     email = {"p_email": body["email"]}
     password = (body["password"] or b"").decode("utf-8")

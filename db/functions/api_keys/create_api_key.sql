@@ -1,9 +1,10 @@
 -- The key itself is made by the caller and never comes here: only its SHA-256, and what of it may be shown.
 --
--- What an attacker would try: give a key more than they hold (refused here and, should this be left out, by api_keys_insert_app).
+-- What an attacker would try: give a key more than they hold (refused here and, should this be left out, by
+-- api_keys_insert_app).
 create or replace function limena.create_api_key(
     p_name text,
-    p_scopes text [],
+    p_scopes text[],
     p_prefix text,
     p_last_four text,
     p_key_hash bytea,
@@ -65,7 +66,7 @@ begin
 end;
 $$;
 
-comment on function limena.create_api_key(text, text [], text, text, bytea, timestamptz) is
+comment on function limena.create_api_key(text, text[], text, text, bytea, timestamptz) is
 'Creates an API key of the current tenant. Scopes are permission names, each one that the caller holds; without p_expires_at the key does not expire. Raises 42501 without api_keys:write or one of the scopes, 22023 or 23514 for a bad value.';
 
-grant execute on function limena.create_api_key(text, text [], text, text, bytea, timestamptz) to limena_app;
+grant execute on function limena.create_api_key(text, text[], text, text, bytea, timestamptz) to limena_app;

@@ -1,5 +1,6 @@
--- Revocation is an UPDATE that the policies allow or hide. A key of another tenant and a key that does not exist get the same
--- answer, so that ids cannot be probed. Revoking twice is not an error: the second caller wanted what is already true.
+-- Revocation is an UPDATE that the policies allow or hide. A key of another tenant and a key that does not exist get
+-- the same answer, so that ids cannot be probed. Revoking twice is not an error: the second caller wanted what is
+-- already true.
 create or replace function limena.revoke_api_key(p_id uuid)
 returns jsonb
 language plpgsql

@@ -1,19 +1,19 @@
 -- Called from a table's policy file: registers what is recorded of the table, and puts the triggers on it.
 --
--- What would go wrong by forgetting: a secret in the log. So every bytea column, and every column whose name speaks of a hash, a secret, a
--- token or a password, must be redacted, else the deploy fails.
+-- What would go wrong by forgetting: a secret in the log. So every bytea column, and every column whose name speaks of
+-- a hash, a secret, a token or a password, must be redacted, else the deploy fails.
 --
 -- SECURITY INVOKER: only limena_owner can call it, in a deploy.
 create or replace function limena_private.audit_table(
     p_table regclass,
     p_entity_type text,
-    p_key_columns text [],
+    p_key_columns text[],
     p_entity_column text,
     p_scope text default 'tenant',
     p_scope_column text default 'tenant_id',
-    p_redacted_columns text [] default '{}',
-    p_column_actions jsonb default '{}',
-    p_ignored_columns text [] default '{}'
+    p_redacted_columns text[] default '{}',
+    p_column_actions jsonb default '[]',
+    p_ignored_columns text[] default '{}'
 )
 returns void
 language plpgsql
@@ -38,7 +38,10 @@ begin
     end loop;
     for v_column in
         select c.name
-        from unnest(p_key_columns || p_entity_column || p_scope_column || p_redacted_columns || p_ignored_columns || array(select jsonb_object_keys(p_column_actions))) as c (name)
+        from unnest(
+            p_key_columns || p_entity_column || p_scope_column || p_redacted_columns || p_ignored_columns
+            || array(select a.pair ->> 0 from jsonb_array_elements(p_column_actions) as a (pair))
+        ) as c (name)
         where c.name is not null
             and not exists (
                 select from pg_attribute as a
@@ -67,7 +70,7 @@ begin
         column_actions = excluded.column_actions,
         ignored_columns = excluded.ignored_columns;
 
-    -- Three triggers, since transition tables go with one event each; TRUNCATE has none.
+    -- One an event, since transition tables go with one event each; TRUNCATE has none.
     for v_trigger in
         select *
         from (
@@ -86,5 +89,5 @@ begin
 end;
 $$;
 
-comment on function limena_private.audit_table(regclass, text, text [], text, text, text, text [], jsonb, text []) is
-'Registers a table for auditing and creates its triggers. p_scope: tenant, user or platform, with the column that says which. p_column_actions: {column: action} for an update that sets this column. p_ignored_columns: changes of these alone are not recorded. Raises 55000 when a column that looks like a secret is not redacted.';
+comment on function limena_private.audit_table(regclass, text, text[], text, text, text, text[], jsonb, text[]) is
+'Registers a table for auditing and creates its triggers. p_scope: tenant, user or platform, with the column that says which. p_column_actions: [[column, action], …]: what an update is called that sets the column, the first that fits. p_ignored_columns: not recorded. Raises 55000 when a column that looks like a secret is not redacted.';

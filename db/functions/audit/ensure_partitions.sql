@@ -1,6 +1,7 @@
--- Makes the months of audit_logs ahead of time. Each is created apart and then attached: CREATE TABLE … PARTITION OF would lock the log
--- exclusively, ATTACH lets writers go on. A partition carries its own forced row-level security, no policy and no grant, so that
--- nobody reaches its rows but through the log; and its own statistics targets, which LIKE does not copy.
+-- Makes the months of audit_logs ahead of time. Each is created apart and then attached: CREATE TABLE … PARTITION OF
+-- would lock the log exclusively, ATTACH lets writers go on. A partition carries its own forced row-level security, no
+-- policy and no grant, so that nobody reaches its rows but through the log; and its own statistics targets, which LIKE
+-- does not copy.
 --
 -- SECURITY DEFINER because the tables belong to limena_owner. It takes a number and nothing else.
 create or replace function limena.ensure_partitions(p_months_ahead integer default 3)
@@ -20,8 +21,9 @@ begin
     if p_months_ahead is null or p_months_ahead not between 0 and 120 then
         raise exception 'p_months_ahead must be from 0 to 120' using errcode = '22023', column = 'months_ahead';
     end if;
-    -- One at a time: two workers would make the same month.
-    perform pg_advisory_xact_lock(hashtextextended('limena.ensure_partitions', 0));
+    -- One at a time: two workers would make the same month. Not an advisory lock: those can be taken, and held, by
+    -- anyone.
+    lock table limena_private.audited_tables in share update exclusive mode;
 
     for v_month in
         select m.month
@@ -32,7 +34,10 @@ begin
         ) as m (month)
     loop
         v_name := 'audit_logs_' || to_char(v_month, 'YYYY_MM');
-        continue when to_regclass(format('limena.%I', v_name)) is not null;
+        continue when exists (
+            select from pg_inherits as h
+            where h.inhparent = 'limena.audit_logs'::regclass and h.inhrelid = to_regclass(format('limena.%I', v_name))
+        );
 
         execute format('create table limena.%I (like limena.audit_logs including all)', v_name);
         for v_column in

@@ -70,4 +70,5 @@ $$;
 comment on function limena.list_audit_logs(integer, text, text, uuid, text, text, timestamptz, timestamptz) is
 'The audit log of the current tenant, newest first. p_from is inclusive, p_to is not. Raises 42501 without audit:read, 22023 for a bad limit or cursor.';
 
-grant execute on function limena.list_audit_logs(integer, text, text, uuid, text, text, timestamptz, timestamptz) to limena_app;
+grant execute on function limena.list_audit_logs(integer, text, text, uuid, text, text, timestamptz, timestamptz)
+to limena_app;

@@ -1,8 +1,11 @@
--- The trigger function behind every audited table: one row in audit_logs for each row that a statement changed, in the same transaction.
+-- The trigger function behind every audited table: one row in audit_logs for each row that a statement changed, in the
+-- same transaction.
 --
--- What an attacker would try: attach it to a table of their own to write what they like (refused: the relation must be registered, and only
--- limena_owner registers); make it act in another's name (the actor comes from the sealed context alone; without one it is the database
--- login); change how values are written by setting TimeZone and the like (pinned below: to_jsonb follows them).
+-- What an attacker would try: attach it to a table of their own to write what they like (refused: the relation must be
+-- registered, and only limena_owner registers); write in another's name, or in nobody's, by changing the context while
+-- the statement runs (refused below: someone with two credentials in the same tenant can still choose which of them is
+-- named); change how values are written by setting TimeZone and the like (pinned below: to_jsonb follows them); have
+-- the rows shown, hashes too, as constants of a plan (debug_print_plan is off here).
 --
 -- SECURITY DEFINER because no role of the API may insert into audit_logs.
 create or replace function limena_private.record_changes()
@@ -15,12 +18,14 @@ set timezone = 'UTC'
 set bytea_output = 'hex'
 set intervalstyle = 'iso_8601'
 set extra_float_digits = 1
+set debug_print_plan = off
 as $$
 declare
     v_table limena_private.audited_tables;
     v_context jsonb := limena_private.verified_context()::jsonb;
     v_old jsonb[];
     v_new jsonb[];
+    v_caller name := coalesce(nullif(current_setting('role'), 'none'), session_user);
 begin
     select t.* into v_table from limena_private.audited_tables as t where t.relation = tg_relid;
     if not found then
@@ -52,6 +57,19 @@ begin
     end case;
     if v_old is null then
         return null;
+    end if;
+
+    -- limena_app changes rows of a tenant in the context of that tenant, or the context is not the one in which the
+    -- statement began.
+    if pg_has_role(v_caller, 'limena_app', 'MEMBER') and not (select r.rolsuper from pg_roles as r where r.rolname = v_caller)
+        and (
+            v_context is null
+            or v_table.scope = 'tenant' and exists (
+                select from unnest(v_old || v_new) as c (item)
+                where c.item ->> v_table.scope_column <> coalesce(v_context ->> 'tenant_id', '')
+            )
+        ) then
+        raise exception 'the tenant context was changed while a statement ran' using errcode = '42501';
     end if;
 
     perform pg_current_xact_id();  -- before seq is drawn: what seals the log later relies on this order
@@ -95,10 +113,10 @@ begin
         select coalesce(
             (
                 -- A change that means something of its own, such as a revocation, has a name of its own.
-                select n.value
-                from jsonb_each_text(v_table.column_actions) as n
-                where c.old is not null and d.changes -> n.key -> 1 <> 'null'
-                order by n.key
+                select n.pair ->> 1
+                from jsonb_array_elements(v_table.column_actions) with ordinality as n (pair, place)
+                where c.old is not null and d.changes -> (n.pair ->> 0) -> 1 <> 'null'
+                order by n.place
                 limit 1
             ),
             v_table.entity_type || case when c.old is null then '.created' when c.new is null then '.deleted' else '.updated' end

@@ -1,5 +1,5 @@
--- One row for an event that changes no row of an audited table. Its callers are definer procedures; who acted is the sealed context's
--- matter, never theirs.
+-- One row for an event that changes no row of an audited table. Its callers are definer procedures; who acted is the
+-- sealed context's matter, never theirs.
 --
 -- SECURITY INVOKER: only definer functions can call it, as limena_owner.
 create or replace function limena_private.record_event(

@@ -2,7 +2,7 @@
 --
 -- SECURITY DEFINER because the seal's key is readable by the owner alone.
 create or replace function limena.current_permissions()
-returns text []
+returns text[]
 language plpgsql
 stable
 parallel restricted

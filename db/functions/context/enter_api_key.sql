@@ -1,10 +1,12 @@
 -- The way in for a caller who shows an API key.
 --
--- What an attacker would try: name a tenant instead of proving one (there is no parameter for it); pass on a hash read from the table
--- (no role may read key_hash); use a key revoked a moment ago from inside an old snapshot (refused below); bring back a context that
--- was sealed for someone else (the seal binds backend and transaction); hold a lock that delays revocation (none is taken on the key).
+-- What an attacker would try: name a tenant instead of proving one (there is no parameter for it); pass on a hash read
+-- from the table (no role may read key_hash); use a key revoked a moment ago from inside an old snapshot (refused
+-- below); bring back a context that was sealed for someone else (the seal binds backend and transaction); hold a lock
+-- that delays revocation (none is taken on the key).
 --
--- SECURITY DEFINER because the caller has no context yet: the policies for limena_owner let it find the key, its creator and the tenant.
+-- SECURITY DEFINER because the caller has no context yet: the policies for limena_owner let it find the key, its
+-- creator and the tenant.
 create or replace function limena.enter_api_key(
     p_key_hash bytea,
     p_request_id text default null,
@@ -30,7 +32,9 @@ begin
         k.tenant_id,
         k.id,
         k.created_by,
-        k.name || ' (' || k.prefix || '…' || k.last_four || ')' as label,
+        k.name,
+        k.prefix,
+        k.last_four,
         m.role,
         array(
             select r.permission
@@ -47,6 +51,8 @@ begin
     where k.key_hash = p_key_hash
         and k.revoked_at is null
         and (k.expires_at is null or k.expires_at > clock_timestamp())
+        -- Not one that this transaction made: it could be rolled back, and the log would tell of a key that never was.
+        and k.created_at < transaction_timestamp()
         and t.state <> 'deleted';
 
     -- One answer for unknown, revoked and expired: which of them it was is nobody's business but the audit log's.
@@ -58,14 +64,16 @@ begin
         p_tenant_id => v_key.tenant_id,
         p_actor_type => 'api_key',
         p_actor_id => v_key.id,
-        p_actor_label => v_key.label,
+        p_actor_label => v_key.name || ' (' || v_key.prefix || '…' || v_key.last_four || ')',
         p_user_id => v_key.created_by,
         p_role => v_key.role,
         p_permissions => v_key.permissions,
         p_session_id => null,
         p_request_id => p_request_id,
         p_ip => p_ip,
-        p_user_agent => p_user_agent
+        p_user_agent => p_user_agent,
+        p_key_name => v_key.name,
+        p_key_prefix => v_key.prefix
     );
 
     -- Never waits: whoever holds the row is writing the same minute.

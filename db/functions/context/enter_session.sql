@@ -1,10 +1,12 @@
--- The way in for a person with an access token: its `sid` proves the session, its `tid` says in which of the person's tenants.
+-- The way in for a person with an access token: its `sid` proves the session, its `tid` says in which of the person's
+-- tenants.
 --
--- What an attacker would try: name a tenant that is not theirs (no membership: refused); use a session that has ended, or a role that was
--- lowered, from inside an old snapshot (refused below; the role is read anew each time); hold a lock that delays ending the session
--- (none is taken on it).
+-- What an attacker would try: name a tenant that is not theirs (no membership: refused); use a session that has ended,
+-- or a role that was lowered, from inside an old snapshot (refused below; the role is read anew each time); hold a lock
+-- that delays ending the session (none is taken on it).
 --
--- SECURITY DEFINER because the caller has no context yet: the policies for limena_owner let it find session, person and membership.
+-- SECURITY DEFINER because the caller has no context yet: the policies for limena_owner let it find session, person and
+-- membership.
 create or replace function limena.enter_session(
     p_secret_hash bytea,
     p_tenant_id uuid,
@@ -37,11 +39,11 @@ begin
             where r.role = m.role
             order by r.permission
         ) as permissions,
-        u.last_seen_at < clock_timestamp() - interval '1 minute' as is_use_due
+        coalesce(u.last_seen_at < clock_timestamp() - interval '1 minute', true) as is_use_due
     into v_session
     from limena.sessions as s
     inner join limena.users as p on s.user_id = p.id
-    inner join limena.session_uses as u on s.id = u.session_id
+    left join limena.session_uses as u on s.id = u.session_id
     left join (
         limena.memberships as m inner join limena.tenants as t on m.tenant_id = t.id and t.state <> 'deleted'
     ) on s.user_id = m.user_id and m.tenant_id = p_tenant_id

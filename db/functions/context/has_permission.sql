@@ -1,4 +1,5 @@
--- The one definition that policies and procedures share. enter_… put the permissions into the context; nothing else does.
+-- The one definition that policies and procedures share. enter_… put the permissions into the context; nothing else
+-- does.
 --
 -- SECURITY DEFINER because the seal's key is readable by the owner alone.
 create or replace function limena.has_permission(p_permission text)

@@ -9,7 +9,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
     if not limena.has_permission(p_permission) then
-        raise exception 'permission denied' using errcode = '42501', detail = p_permission;
+        raise exception 'permission denied' using errcode = '42501', detail = coalesce(p_permission, '');
     end if;
 end;
 $$;

@@ -1,9 +1,9 @@
--- What makes a context unforgeable: nested SHA-256 under a key that the owner alone can read, over the tenant, the rest of the context,
--- the backend and the transaction's start. Without the key nobody computes it; in another backend, or after another message from the
--- client, it is worth nothing.
+-- What makes a context unforgeable: nested SHA-256 under a key that the owner alone can read, over the tenant, the rest
+-- of the context, the backend and the transaction's start. Without the key nobody computes it; in another backend, or
+-- in a transaction that a later message began, it is worth nothing.
 --
--- Every part before the free text has a fixed length, so that no two contexts share an input. transaction_timestamp() goes in as its eight
--- bytes, not as text: the caller rules over DateStyle and TimeZone.
+-- Every part before the free text has a fixed length, so that no two contexts share an input. transaction_timestamp()
+-- goes in as its eight bytes, not as text: the caller rules over DateStyle and TimeZone.
 --
 -- One expression of qualified names in SQL, so that PostgreSQL inlines it: it runs several times a request.
 create or replace function limena_private.seal(p_secret bytea, p_tenant_id text, p_context text)

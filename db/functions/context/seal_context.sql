@@ -1,4 +1,5 @@
--- Sets the context for the rest of this transaction and seals it. The only writer of app.seal; its callers have proved a credential.
+-- Sets the context for the rest of this transaction and seals it. The only writer of app.seal; its callers have proved
+-- a credential.
 --
 -- SECURITY INVOKER: only definer functions can call it, as limena_owner.
 create or replace function limena_private.seal_context(
@@ -8,11 +9,13 @@ create or replace function limena_private.seal_context(
     p_actor_label text,
     p_user_id uuid,
     p_role limena.member_role,
-    p_permissions text [],
+    p_permissions text[],
     p_session_id uuid,
     p_request_id text,
     p_ip inet,
-    p_user_agent text
+    p_user_agent text,
+    p_key_name text default null,
+    p_key_prefix text default null
 )
 returns void
 language plpgsql
@@ -22,7 +25,6 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_tenant_id text := coalesce(p_tenant_id::text, '');
-    v_secret bytea;
     v_context text := jsonb_build_object(
         'tenant_id', p_tenant_id,
         'actor_type', p_actor_type,
@@ -34,18 +36,25 @@ declare
         'session_id', p_session_id,
         'request_id', left(p_request_id, 64),
         'ip', host(p_ip),
-        'user_agent', left(p_user_agent, 512)
+        'user_agent', left(p_user_agent, 512),
+        'key_name', p_key_name,
+        'key_prefix', p_key_prefix
     )::text;
 begin
-    select k.secret into strict v_secret from limena_private.seal_keys as k;
+    -- The secret stays a column. As a variable it would be a constant of the plan, and debug_print_plan shows that to
+    -- any caller.
     perform
         set_config('app.current_tenant_id', v_tenant_id, true),
         set_config('app.context', v_context, true),
-        set_config('app.seal', encode(limena_private.seal(v_secret, v_tenant_id, v_context), 'hex'), true);
+        set_config('app.seal', encode(limena_private.seal(k.secret, v_tenant_id, v_context), 'hex'), true)
+    from limena_private.seal_keys as k;
+    if not found then
+        raise exception 'there is no key to seal a context with' using errcode = '55000';
+    end if;
 end;
 $$;
 
 comment on function limena_private.seal_context(
-    uuid, text, uuid, text, uuid, limena.member_role, text [], uuid, text, inet, text
+    uuid, text, uuid, text, uuid, limena.member_role, text[], uuid, text, inet, text, text, text
 ) is
 'Seals a context for this transaction. p_tenant_id NULL: someone is known, but in no tenant.';

@@ -1,8 +1,10 @@
--- A person joins a tenant, in one transaction: as a new user (then with a password and a name), or as the user who has the invited address.
+-- A person joins a tenant, in one transaction: as a new user (then with a password and a name), or as the user who has
+-- the invited address.
 --
--- What an attacker would try: guess a token (256 bits, of which the SHA-256 is stored), use one twice or in two places at once (the row is
--- locked, and counts once), join with another address (the token is the address's own), take over an existing account by an invitation
--- (neither password nor name of an existing user is touched).
+-- What an attacker would try: guess a token (256 bits, of which the SHA-256 is stored), use one twice or in two places
+-- at once (the row is locked, and counts once), join with another address (the token is the address's own), take over
+-- an existing account by an invitation (neither password nor name of an existing user is touched), come back through an
+-- invitation made before one was removed (it counts as long as its maker could make it).
 --
 -- SECURITY DEFINER because it comes before a tenant is known. For limena_auth alone.
 create or replace function limena.accept_invitation(
@@ -31,6 +33,15 @@ begin
         and i.accepted_at is null
         and i.expires_at > clock_timestamp()
         and t.state <> 'deleted'
+        and not exists (
+            select from limena.role_permissions as given
+            where (given.role = i.role or given.permission = 'invitations:write')
+                and not exists (
+                    select from limena.memberships as m
+                    inner join limena.role_permissions as held on m.role = held.role
+                    where m.tenant_id = i.tenant_id and m.user_id = i.invited_by and held.permission = given.permission
+                )
+        )
     for update of i;
     if not found then
         raise exception 'there is no such invitation' using errcode = 'P0002';

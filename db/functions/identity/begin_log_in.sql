@@ -1,13 +1,15 @@
--- Before a password is verified: counts the attempt, and hands out what PostgreSQL cannot verify without an extension. The only place, with
--- find_password, where a bcrypt hash leaves the database.
+-- Before a password is verified: counts the attempt, and hands out what PostgreSQL cannot verify without an extension.
+-- The only place, with find_password, where a bcrypt hash leaves the database.
 --
--- What an attacker would try: many attempts at once, before any of them has failed. So each counts before it is verified, one after the other under the
--- counter's row lock, and log_in() takes back the count of one that succeeds. The counters are locked in one order: no deadlock. An attempt that is
--- refused does not count: hammering does not lengthen the wait.
+-- What an attacker would try: many attempts at once, before any of them has failed. So each counts before it is
+-- verified, one after the other under the counter's row lock, and log_in() takes back the count of one that succeeds.
+-- The counters are locked in one order: no deadlock. An attempt that is refused does not count: hammering does not
+-- lengthen the wait.
 --
 -- An unknown address counts and answers as a known one does, but for the hash.
 --
--- SECURITY DEFINER because it comes before a tenant is known, and no role may read password hashes. For limena_auth alone.
+-- SECURITY DEFINER because it comes before a tenant is known, and no role may read password hashes. For limena_auth
+-- alone.
 create or replace function limena.begin_log_in(p_email text, p_ip inet default null)
 returns table (user_id uuid, password_hash text, retry_after integer)
 language plpgsql

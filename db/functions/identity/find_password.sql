@@ -2,7 +2,7 @@
 --
 -- SECURITY DEFINER because no role may read password hashes. For limena_auth alone.
 create or replace function limena.find_password(p_secret_hash bytea)
-returns table (user_id uuid, password_hash text, email text, display_name text, tenant_names text [])
+returns table (user_id uuid, password_hash text, email text, display_name text, tenant_names text[])
 language plpgsql
 stable
 security definer

@@ -2,7 +2,7 @@
 --
 -- SECURITY DEFINER because it comes before a tenant is known. For limena_auth alone.
 create or replace function limena.find_password_reset(p_token_hash bytea)
-returns table (email text, display_name text, tenant_names text [])
+returns table (email text, display_name text, tenant_names text[])
 language plpgsql
 stable
 security definer

@@ -15,13 +15,14 @@ begin
     end if;
 
     if v_context ->> 'actor_type' = 'api_key' then
-        select jsonb_build_object('api_key', jsonb_build_object('id', k.id, 'name', k.name, 'prefix', k.prefix)) into strict v_actor
-        from limena.api_keys as k
-        where k.tenant_id = (select limena.current_tenant_id()) and k.id = (select limena.current_api_key_id());
+        -- Out of the context: a key without api_keys:read does not see its own row.
+        v_actor := jsonb_build_object(
+            'api_key',
+            jsonb_build_object('id', v_context -> 'actor_id', 'name', v_context -> 'key_name', 'prefix', v_context -> 'key_prefix')
+        );
     else
         select jsonb_build_object('user', jsonb_build_object('id', u.id, 'email', u.email, 'display_name', u.display_name)) into strict v_actor
-        from limena.users as u
-        where u.id = (select limena.current_user_id());
+        from limena.find_people(array[limena.current_user_id()]) as u;
     end if;
 
     select jsonb_build_object('id', t.id, 'name', t.name, 'state', t.state) into v_tenant

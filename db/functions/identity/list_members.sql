@@ -26,18 +26,26 @@ begin
             m.user_id,
             m as item
         from (
+            with page as materialized (
+                select
+                    a.user_id,
+                    a.role,
+                    a.created_at
+                from limena.memberships as a
+                where a.tenant_id = (select limena.current_tenant_id())
+                    and (a.created_at, a.user_id) < (v_before_at, v_before_id)
+                order by a.created_at desc, a.user_id desc
+                limit v_limit + 1
+            )
+
             select
-                a.user_id,
+                g.user_id,
                 u.email,
                 u.display_name,
-                a.role,
-                a.created_at
-            from limena.memberships as a
-            inner join limena.users as u on a.user_id = u.id
-            where a.tenant_id = (select limena.current_tenant_id())
-                and (a.created_at, a.user_id) < (v_before_at, v_before_id)
-            order by a.created_at desc, a.user_id desc
-            limit v_limit + 1
+                g.role,
+                g.created_at
+            from page as g
+            inner join limena.find_people(array(select g.user_id from page as g)) as u on g.user_id = u.id
         ) as m
         window newest_first as (order by m.created_at desc, m.user_id desc)
     ) as p;

@@ -1,5 +1,6 @@
--- A session for someone whose password was just verified. p_password_hash says against what: had the password been changed meanwhile, the
--- old one no longer logs in.
+-- A session for someone whose password was just verified. p_password_hash says against what: had the password been
+-- changed meanwhile, the old one no longer logs in. A change that comes a moment later waits for this transaction (FOR
+-- SHARE), and then ends this session too.
 --
 -- SECURITY DEFINER because it comes before a tenant is known. For limena_auth alone.
 create or replace function limena.log_in(
@@ -26,7 +27,7 @@ begin
     select u.id, u.email, u.display_name into v_user
     from limena.users as u
     where u.id = p_user_id and u.password_hash = p_password_hash
-    for key share;
+    for share;
     if not found then
         raise exception 'the log-in is not valid' using errcode = '28000';
     end if;
@@ -64,10 +65,11 @@ begin
     );
     insert into limena.sessions (id, user_id, secret_hash, current_tenant_id, ip, user_agent)
     values (v_session_id, v_user.id, p_secret_hash, v_tenant.id, p_ip, left(p_user_agent, 512));
-    insert into limena.session_uses (session_id) values (v_session_id);
+    insert into limena.session_uses (session_id, user_id) values (v_session_id, v_user.id);
     insert into limena.refresh_tokens (session_id, user_id, token_hash) values (v_session_id, v_user.id, p_refresh_hash);
 
-    -- begin_log_in() counted this attempt as if it would fail. What others did from this address, or with this account, stays counted.
+    -- begin_log_in() counted this attempt as if it would fail. What others did from this address, or with this account,
+    -- stays counted.
     delete from limena.log_in_failures as f
     using limena_private.log_in_subjects(p_email => v_user.email, p_ip => p_ip) as s
     where f.subject = s.subject and (s.kind = 'account at address' or f.failures = 1);

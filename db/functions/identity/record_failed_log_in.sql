@@ -1,5 +1,5 @@
--- A failed log-in leaves its trace in each of the person's tenants; that of an unknown address in the platform's log, and there without the address:
--- people type passwords into the wrong field. begin_log_in() has counted it.
+-- A failed log-in leaves its trace in each of the person's tenants; that of an unknown address in the platform's log,
+-- and there without the address: people type passwords into the wrong field. begin_log_in() has counted it.
 --
 -- SECURITY DEFINER because it comes before a tenant is known. For limena_auth alone.
 create or replace function limena.record_failed_log_in(

@@ -1,5 +1,5 @@
--- What protects each relation that holds tenant data: the tables and partitions of limena, and any relation of any schema with a column
--- tenant_id. Reads the catalogs alone.
+-- What protects each relation that holds tenant data: the tables and partitions of limena, and any relation of any
+-- schema with a column tenant_id. Reads the catalogs alone.
 create or replace view limena.isolation_report
 with (security_invoker = true) as
 select
@@ -13,7 +13,8 @@ select
     r.audit_triggers,
     r.grants,
     case
-        when r.kind in ('view', 'materialized view') and not r.is_security_invoker then 'unprotected: a view that does not run as its caller'
+        when r.kind in ('view', 'materialized view') and not r.is_security_invoker
+            then 'unprotected: a view that does not run as its caller'
         when r.kind in ('view', 'materialized view') then 'ok'
         when not r.is_row_security_enabled then 'unprotected: no row-level security'
         when not r.is_row_security_forced then 'unprotected: row-level security does not bind the owner'
@@ -34,7 +35,7 @@ from (
         t.is_there as has_tenant_id,
         c.relrowsecurity as is_row_security_enabled,
         c.relforcerowsecurity as is_row_security_forced,
-        coalesce('security_invoker=true' = any (c.reloptions), false) as is_security_invoker,
+        coalesce('security_invoker=true' = any(c.reloptions), false) as is_security_invoker,
         array(
             select p.polname::text
             from pg_catalog.pg_policy as p
@@ -52,17 +53,21 @@ from (
         array(
             select distinct coalesce(o.rolname::text, 'PUBLIC') || ': ' || lower(a.privilege_type)
             from (
-                select x.grantee, x.privilege_type
+                select
+                    x.grantee,
+                    x.privilege_type
                 from pg_catalog.aclexplode(c.relacl) as x
                 union
-                select x.grantee, x.privilege_type
+                select
+                    x.grantee,
+                    x.privilege_type
                 from pg_catalog.pg_attribute as b
                 cross join lateral pg_catalog.aclexplode(b.attacl) as x
                 where b.attrelid = c.oid and b.attnum > 0 and not b.attisdropped
             ) as a
             left join pg_catalog.pg_roles as o on a.grantee = o.oid
             where a.grantee <> c.relowner
-            order by 1
+            order by coalesce(o.rolname::text, 'PUBLIC') || ': ' || lower(a.privilege_type)
         ) as grants,
         array(
             select x.privilege_type
@@ -71,13 +76,15 @@ from (
         ) as public_grants
     from pg_catalog.pg_class as c
     inner join pg_catalog.pg_namespace as n on c.relnamespace = n.oid
-    cross join lateral (
-        select exists (
-            select from pg_catalog.pg_attribute as b
-            where b.attrelid = c.oid and b.attname = 'tenant_id' and b.attnum > 0 and not b.attisdropped
-        ) as is_there
-    ) as t
-    where c.relkind in ('r', 'p', 'v', 'm', 'f')
+    cross join
+        lateral (
+            select exists(
+                select from pg_catalog.pg_attribute as b
+                where b.attrelid = c.oid and b.attname = 'tenant_id' and b.attnum > 0 and not b.attisdropped
+            ) as is_there
+        ) as t
+    where
+        c.relkind in ('r', 'p', 'v', 'm', 'f')
         and n.nspname not in ('pg_catalog', 'information_schema', 'limena_private')
         and n.nspname not like 'pg\_%'
         and (

@@ -1,5 +1,5 @@
--- A cursor is the place of the last row shown: microseconds since the epoch and the key that tells rows of one moment apart. It names no
--- tenant and grants nothing: whoever alters it gets another page of what they may see anyway.
+-- A cursor is the place of the last row shown: microseconds since the epoch and the key that tells rows of one moment
+-- apart. It names no tenant and grants nothing: whoever alters it gets another page of what they may see anyway.
 create or replace function limena.cursor_of(p_time timestamptz, p_key text)
 returns text
 language plpgsql

@@ -1,5 +1,5 @@
--- The list of SECURITY DEFINER functions. self_check() refuses a deploy with one that is not on it; the reason stands in the head of
--- each function's file.
+-- The list of SECURITY DEFINER functions. self_check() refuses a deploy with one that is not on it; the reason stands
+-- in the head of each function's file.
 create or replace view limena_private.definer_functions
 with (security_invoker = true) as
 select
@@ -11,12 +11,15 @@ from (
     ('limena.enter_session', 'limena_app'),
     ('limena.current_tenant_id', 'limena_app'),
     ('limena.current_user_id', 'limena_app'),
-    ('limena.current_api_key_id', 'limena_app'),
+    ('limena.tenant_with', 'limena_app'),
+    ('limena.holds', 'limena_app'),
     ('limena.current_permissions', 'limena_app'),
     ('limena.current_context', 'limena_app'),
     ('limena.current_session_id', 'limena_app'),
+    ('limena.current_session_user_id', 'limena_app'),
     ('limena.has_permission', 'limena_app'),
     ('limena.record_denial', 'limena_app'),
+    ('limena.find_people', 'limena_app'),
     ('limena.register_user', 'limena_auth'),
     ('limena.accept_invitation', 'limena_auth'),
     ('limena.begin_log_in', 'limena_auth'),

@@ -1,4 +1,5 @@
--- The reserved tenant whose audit log holds what belongs to no tenant. The same id stands in 0003_tenants_and_users.sql, which made it.
+-- The reserved tenant whose audit log holds what belongs to no tenant. The same id stands in
+-- 0003_tenants_and_users.sql, which made it.
 create or replace function limena_private.platform_tenant_id()
 returns uuid
 language sql

@@ -1,5 +1,5 @@
--- Granted to nobody: only who can deploy (`set role limena_owner`) makes a platform admin, and the audit log of each of the person's tenants
--- shows it.
+-- Granted to nobody: only who can deploy (`set role limena_owner`) makes a platform admin, and the audit log of each of
+-- the person's tenants shows it.
 create or replace function limena.promote_user(p_email text)
 returns void
 language plpgsql
@@ -10,7 +10,7 @@ as $$
 begin
     update limena.users as u
     set is_platform_admin = true
-    where u.email = lower(p_email);
+    where u.email = lower(btrim(p_email));
     if not found then
         raise exception 'no user has this address' using errcode = 'P0002';
     end if;

@@ -1,7 +1,8 @@
--- The promises that the catalogs can show. A deploy that breaks one rolls back; `limena doctor` asks again at any time, for a database is
--- also altered by hand.
+-- The promises that the catalogs can show. A deploy that breaks one rolls back; `limena doctor` asks again at any time,
+-- for a database is also altered by hand.
 --
--- SECURITY DEFINER because it compares with lists in limena_private. It takes no argument and returns no data of a tenant.
+-- SECURITY DEFINER because it compares with lists in limena_private. It takes no argument and returns no data of a
+-- tenant.
 create or replace function limena.self_check()
 returns table (check_name text, object text, finding text)
 language plpgsql
@@ -42,6 +43,45 @@ begin
     select 'isolation', i.schema_name || '.' || i.relation_name, i.verdict
     from limena.isolation_report as i
     where i.schema_name = 'limena' and i.verdict <> 'ok'
+    union all
+    select 'isolation', c.oid::regclass::text, 'does not belong to limena_owner'
+    from pg_class as c
+    where c.relnamespace in ('limena'::regnamespace, 'limena_private'::regnamespace)
+        and c.relowner <> 'limena_owner'::regrole
+    union all
+    select 'isolation', c.oid::regclass::text, 'is a materialized view, or a view that does not run as its caller'
+    from pg_class as c
+    where c.relnamespace in ('limena'::regnamespace, 'limena_private'::regnamespace)
+        and (c.relkind = 'm' or c.relkind = 'v' and not coalesce('security_invoker=true' = any (c.reloptions), false))
+    union all
+    select 'isolation', c.oid::regclass::text, 'has a rule'
+    from pg_class as c
+    where c.relnamespace in ('limena'::regnamespace, 'limena_private'::regnamespace)
+        and c.relkind in ('r', 'p')
+        and c.relhasrules
+        and exists (select from pg_rewrite as r where r.ev_class = c.oid)
+    union all
+    select 'policies', p.polrelid::regclass::text || ': ' || p.polname, 'is not for one role that has policies'
+    from pg_policy as p
+    inner join pg_class as c on p.polrelid = c.oid
+    where c.relnamespace = 'limena'::regnamespace
+        and (
+            cardinality(p.polroles) <> 1
+            or p.polroles[1] not in (select r.oid from pg_roles as r where r.rolname in ('limena_app', 'limena_readonly', 'limena_owner'))
+        )
+    union all
+    select 'policies', p.polrelid::regclass::text || ': ' || p.polname, 'does not ask for the tenant or the person'
+    from pg_policy as p
+    inner join pg_class as c on p.polrelid = c.oid
+    cross join lateral unnest(array[pg_get_expr(p.polqual, p.polrelid), pg_get_expr(p.polwithcheck, p.polrelid)]) as e (expression)
+    where c.relnamespace = 'limena'::regnamespace
+        and p.polroles[1] = 'limena_app'::regrole
+        and e.expression !~ 'limena\.(current_tenant_id|current_user_id|current_session_user_id|tenant_with|holds)\('
+    union all
+    select 'policies', 'limena.audit_logs: ' || p.polname, 'changes what may be done to the log'
+    from pg_policy as p
+    where p.polrelid = 'limena.audit_logs'::regclass
+        and (p.polcmd not in ('r', 'a') or p.polcmd = 'a' and p.polroles[1] <> 'limena_owner'::regrole)
     union all
     select 'isolation', c.oid::regclass::text, 'a partition has a policy or a grant of its own'
     from pg_class as c
@@ -95,11 +135,29 @@ begin
                 and g.tgfoid = 'limena_private.record_changes()'::regprocedure
                 and g.tgenabled in ('O', 'A')
                 and g.tgname in ('audit_insert', 'audit_update', 'audit_delete', 'audit_truncate')
+                and g.tgqual is null
+                and cardinality(g.tgattr::smallint[]) = 0
         )
+    union all
+    select 'audit', c.oid::regclass::text, 'has audit triggers and is not registered'
+    from pg_class as c
+    where c.relnamespace = 'limena'::regnamespace
+        and exists (select from pg_trigger as g where g.tgrelid = c.oid and g.tgfoid = 'limena_private.record_changes()'::regprocedure)
+        and not exists (select from limena_private.audited_tables as t where t.relation = c.oid)
+    union all
+    select 'audit', t.relation::text || '.' || a.attname, 'looks like a secret and is not redacted'
+    from limena_private.audited_tables as t
+    inner join pg_attribute as a on t.relation = a.attrelid and a.attnum > 0 and not a.attisdropped
+    where (a.atttypid = 'bytea'::regtype or a.atttypid <> 'timestamptz'::regtype and a.attname ~ '(hash|secret|token|password)')
+        and a.attname <> all (t.redacted_columns)
     union all
     select 'audit', 'limena.audit_logs', 'has no partition for ' || to_char(m.month, 'YYYY-MM')
     from unnest(array[date_trunc('month', now() at time zone 'UTC'), date_trunc('month', now() at time zone 'UTC') + interval '1 month']) as m (month)
-    where to_regclass('limena.audit_logs_' || to_char(m.month, 'YYYY_MM')) is null
+    where not exists (
+        select from pg_inherits as h
+        where h.inhparent = 'limena.audit_logs'::regclass
+            and h.inhrelid = to_regclass('limena.audit_logs_' || to_char(m.month, 'YYYY_MM'))
+    )
     union all
     select 'audit', coalesce(r.rolname::text, 'PUBLIC'), 'may ' || x.privilege_type || ' on ' || c.oid::regclass::text
     from pg_class as c
@@ -141,6 +199,36 @@ begin
             where d.name = p.pronamespace::regnamespace::text || '.' || p.proname
         )
     union all
+    select 'functions', min(p.oid::regprocedure::text), 'has a namesake: ' || count(*) || ' functions share one name'
+    from pg_proc as p
+    where p.pronamespace in ('limena'::regnamespace, 'limena_private'::regnamespace)
+    group by p.pronamespace, p.proname
+    having count(*) > 1
+    union all
+    select 'functions', p.oid::regprocedure::text, 'belongs to limena_owner and is outside of its schemas'
+    from pg_proc as p
+    where p.proowner = 'limena_owner'::regrole
+        and p.pronamespace not in ('limena'::regnamespace, 'limena_private'::regnamespace)
+    union all
+    select 'functions', d.name, 'is on the list of SECURITY DEFINER functions and is none'
+    from limena_private.definer_functions as d
+    where not exists (
+        select from pg_proc as p
+        where p.prosecdef and d.name = p.pronamespace::regnamespace::text || '.' || p.proname
+    )
+    union all
+    select 'functions', 'default privileges', 'functions would be executable by PUBLIC'
+    where not exists (
+        select from pg_default_acl as a
+        where a.defaclrole = 'limena_owner'::regrole and a.defaclnamespace = 0 and a.defaclobjtype = 'f'
+            and not exists (select from aclexplode(a.defaclacl) as x where x.grantee = 0)
+    )
+    or exists (
+        select from pg_default_acl as a
+        cross join lateral aclexplode(a.defaclacl) as x
+        where a.defaclrole = 'limena_owner'::regrole and x.grantee <> 'limena_owner'::regrole
+    )
+    union all
     select 'functions', p.oid::regprocedure::text, 'does not pin search_path = pg_catalog, pg_temp'
     from pg_proc as p
     where p.pronamespace in ('limena'::regnamespace, 'limena_private'::regnamespace)
@@ -181,6 +269,28 @@ begin
             and y.privilege_type in ('SELECT', 'UPDATE')
     ) as x
     union all
+    select 'grants', c.oid::regclass::text, g.grantee || ' may ' || g.privilege || ' and is not on the list of who may write'
+    from pg_class as c
+    cross join lateral (
+        select coalesce(r.rolname::text, 'PUBLIC') as grantee, lower(x.privilege_type) as privilege
+        from (
+            select y.grantee, y.privilege_type
+            from aclexplode(c.relacl) as y
+            union
+            select y.grantee, y.privilege_type
+            from pg_attribute as a
+            cross join lateral aclexplode(a.attacl) as y
+            where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
+        ) as x
+        left join pg_roles as r on x.grantee = r.oid
+        where x.grantee <> c.relowner and x.privilege_type <> 'SELECT'
+    ) as g
+    where c.relnamespace in ('limena'::regnamespace, 'limena_private'::regnamespace)
+        and not exists (
+            select from limena_private.granted_writes as w
+            where w.relation = c.oid::regclass::text and w.role = g.grantee and w.privilege = g.privilege
+        )
+    union all
     select 'schemas', n.nspname::text, coalesce(r.rolname::text, 'PUBLIC') || ' may ' || x.privilege_type
     from pg_namespace as n
     cross join lateral aclexplode(n.nspacl) as x
@@ -192,10 +302,13 @@ begin
             or n.nspname = 'public' and x.grantee = 0 and x.privilege_type = 'CREATE'
         )
     union all
-    select 'database', d.datname::text, 'PUBLIC may ' || x.privilege_type
+    select 'database', d.datname::text, coalesce(r.rolname::text, 'PUBLIC') || ' may ' || x.privilege_type
     from pg_database as d
     cross join lateral aclexplode(coalesce(d.datacl, acldefault('d', d.datdba))) as x
-    where d.datname = current_database() and x.grantee = 0 and x.privilege_type in ('TEMPORARY', 'CREATE')
+    left join pg_roles as r on x.grantee = r.oid
+    where d.datname = current_database()
+        and (x.grantee = 0 or r.rolname in ('limena_app', 'limena_auth', 'limena_readonly', 'limena_maintenance'))
+        and x.privilege_type in ('TEMPORARY', 'CREATE')
     union all
     select 'database', d.datname::text, 'its encoding is not UTF8'
     from pg_database as d
@@ -212,8 +325,9 @@ begin
         and not a.attisdropped
         and a.attname in (
             'email', 'display_name', 'ip', 'user_agent', 'actor_label', 'changes', 'details', 'last_four', 'prefix',
-            'recipient', 'parameters', 'tenant_name', 'subject', 'key_hash', 'token_hash', 'secret_hash', 'password_hash', 'entity_id', 'request_id', 'actor_id'
+            'recipient', 'parameters', 'tenant_name', 'subject', 'key_hash', 'token_hash', 'secret_hash', 'password_hash', 'entity_id', 'request_id', 'actor_id', 'name'
         )
+        and c.relname <> 'permissions'
         and a.attstattarget is distinct from 0;
 end;
 $$;

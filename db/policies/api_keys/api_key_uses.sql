@@ -11,18 +11,12 @@ grant insert (tenant_id, api_key_id) on limena.api_key_uses to limena_app;
 drop policy if exists api_key_uses_select_app on limena.api_key_uses;
 create policy api_key_uses_select_app on limena.api_key_uses
 for select to limena_app
-using (
-    tenant_id = (select limena.current_tenant_id())
-    and (select limena.has_permission('api_keys:read'))
-);
+using (tenant_id = any(array[(select limena.tenant_with('api_keys:read'))]));
 
 drop policy if exists api_key_uses_insert_app on limena.api_key_uses;
 create policy api_key_uses_insert_app on limena.api_key_uses
 for insert to limena_app
-with check (
-    tenant_id = (select limena.current_tenant_id())
-    and (select limena.has_permission('api_keys:write'))
-);
+with check (tenant_id = any(array[(select limena.tenant_with('api_keys:write'))]));
 
 -- For enter_api_key. No LOGIN role inherits from limena_owner.
 drop policy if exists api_key_uses_select_owner on limena.api_key_uses;

@@ -3,9 +3,9 @@
 alter table limena.api_keys enable row level security;
 alter table limena.api_keys force row level security;
 
--- Not granted, on purpose: SELECT on key_hash (a hash that can be read can be passed to enter_api_key); UPDATE on anything but
--- revoked_at (a key is replaced, not altered); DELETE (a revoked key stays, for the log); INSERT on created_at, which has a default;
--- anything to limena_auth.
+-- Not granted, on purpose: SELECT on key_hash (a hash that can be read can be passed to enter_api_key); UPDATE on
+-- anything but revoked_at (a key is replaced, not altered); DELETE (a revoked key stays, for the log); INSERT on
+-- created_at, which has a default; anything to limena_auth.
 revoke all on limena.api_keys from public, limena_app, limena_auth, limena_readonly, limena_maintenance;
 grant select (tenant_id, id, name, prefix, last_four, scopes, created_by, created_at, expires_at, revoked_at)
 on limena.api_keys to limena_app, limena_readonly;
@@ -14,43 +14,24 @@ on limena.api_keys to limena_app;
 grant update (revoked_at)
 on limena.api_keys to limena_app;
 
--- api_keys:write sees them too: PostgreSQL asks for SELECT on the rows that an UPDATE's WHERE names. And a key sees itself.
+-- api_keys:write sees them too: PostgreSQL asks for SELECT on the rows that an UPDATE's WHERE names.
 drop policy if exists api_keys_select_app on limena.api_keys;
 create policy api_keys_select_app on limena.api_keys
 for select to limena_app
-using (
-    tenant_id = (select limena.current_tenant_id())
-    and (
-        (select limena.has_permission('api_keys:read'))
-        or (select limena.has_permission('api_keys:write'))
-        or id = (select limena.current_api_key_id())
-    )
-);
+using (tenant_id = any(array[(select limena.tenant_with('api_keys:read', 'api_keys:write'))]));
 
 -- Nobody makes a key in another's name, or one that holds more than they hold.
 drop policy if exists api_keys_insert_app on limena.api_keys;
 create policy api_keys_insert_app on limena.api_keys
 for insert to limena_app
-with check (
-    tenant_id = (select limena.current_tenant_id())
-    and created_by = (select limena.current_user_id())
-    and (select limena.has_permission('api_keys:write'))
-    and scopes <@ (select limena.current_permissions())
-);
+with check (limena.holds(tenant_id, created_by, scopes || 'api_keys:write'::text));
 
 -- A revoked key stays revoked: it is not visible to UPDATE once it is.
 drop policy if exists api_keys_update_app on limena.api_keys;
 create policy api_keys_update_app on limena.api_keys
 for update to limena_app
-using (
-    tenant_id = (select limena.current_tenant_id())
-    and (select limena.has_permission('api_keys:write'))
-    and revoked_at is null
-)
-with check (
-    tenant_id = (select limena.current_tenant_id())
-    and (select limena.has_permission('api_keys:write'))
-);
+using (tenant_id = any(array[(select limena.tenant_with('api_keys:write'))]) and revoked_at is null)
+with check (tenant_id = any(array[(select limena.tenant_with('api_keys:write'))]));
 
 -- For enter_api_key, before there is a context. No LOGIN role inherits from limena_owner.
 drop policy if exists api_keys_select_owner on limena.api_keys;
@@ -64,5 +45,5 @@ select limena_private.audit_table(
     p_key_columns => '{tenant_id, id}',
     p_entity_column => 'id',
     p_redacted_columns => '{key_hash}',
-    p_column_actions => '{"revoked_at": "api_key.revoked"}'
+    p_column_actions => '[["revoked_at", "api_key.revoked"]]'
 );

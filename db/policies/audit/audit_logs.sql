@@ -1,5 +1,5 @@
--- limena.audit_logs: who may do what. No other file makes a rule for this table; its partitions have forced row-level security, no policy
--- and no grant (ensure_partitions()). It has no audit trigger: it is the log.
+-- limena.audit_logs: who may do what. No other file makes a rule for this table; its partitions have forced row-level
+-- security, no policy and no grant (ensure_partitions()). It has no audit trigger: it is the log.
 
 alter table limena.audit_logs enable row level security;
 alter table limena.audit_logs force row level security;
@@ -7,19 +7,17 @@ alter table limena.audit_logs force row level security;
 -- Not granted, on purpose: INSERT, UPDATE, DELETE and TRUNCATE, to anyone; anything to limena_auth.
 revoke all on limena.audit_logs from public, limena_app, limena_auth, limena_readonly, limena_maintenance;
 grant select (
-    tenant_id, occurred_at, seq, id, action, actor_type, actor_id, actor_label, entity_type, entity_id, changes, details,
-    request_id, ip, user_agent
+    tenant_id, occurred_at, seq, id, action, actor_type, actor_id, actor_label, entity_type, entity_id, changes,
+    details, request_id, ip, user_agent
 )
 on limena.audit_logs to limena_app, limena_readonly;
-revoke all on sequence limena.audit_logs_seq_seq from public, limena_app, limena_auth, limena_readonly, limena_maintenance;
+revoke all on sequence limena.audit_logs_seq_seq
+from public, limena_app, limena_auth, limena_readonly, limena_maintenance;
 
 drop policy if exists audit_logs_select_app on limena.audit_logs;
 create policy audit_logs_select_app on limena.audit_logs
 for select to limena_app
-using (
-    tenant_id = (select limena.current_tenant_id())
-    and (select limena.has_permission('audit:read'))
-);
+using (tenant_id = any(array[(select limena.tenant_with('audit:read'))]));
 
 -- For record_changes and record_event. There is no policy for UPDATE or DELETE: not even limena_owner has one.
 drop policy if exists audit_logs_insert_owner on limena.audit_logs;

@@ -3,8 +3,8 @@
 alter table limena.invitations enable row level security;
 alter table limena.invitations force row level security;
 
--- Not granted, on purpose: SELECT on token_hash (a hash that can be read can be passed to accept_invitation); UPDATE and DELETE; INSERT on
--- the times, which have defaults; anything to limena_auth.
+-- Not granted, on purpose: SELECT on token_hash (a hash that can be read can be passed to accept_invitation); UPDATE
+-- and DELETE; INSERT on the times, which have defaults; anything to limena_auth.
 revoke all on limena.invitations from public, limena_app, limena_auth, limena_readonly, limena_maintenance;
 grant select (tenant_id, id, email, role, invited_by, created_at, expires_at, accepted_at)
 on limena.invitations to limena_app, limena_readonly;
@@ -14,20 +14,22 @@ on limena.invitations to limena_app;
 drop policy if exists invitations_select_app on limena.invitations;
 create policy invitations_select_app on limena.invitations
 for select to limena_app
-using (
-    tenant_id = (select limena.current_tenant_id())
-    and (select limena.has_permission('invitations:read'))
-);
+using (tenant_id = any(array[(select limena.tenant_with('invitations:read'))]));
 
--- An owner is made by an owner.
+-- Nobody gives what they do not hold: an owner is made by an owner, and a key that may only invite makes nobody more
+-- than it is.
 drop policy if exists invitations_insert_app on limena.invitations;
 create policy invitations_insert_app on limena.invitations
 for insert to limena_app
 with check (
-    tenant_id = (select limena.current_tenant_id())
-    and invited_by = (select limena.current_user_id())
-    and (select limena.has_permission('invitations:write'))
-    and (role <> 'owner' or (select limena.has_permission('tenant:own')))
+    limena.holds(
+        tenant_id,
+        invited_by,
+        array(
+            select r.permission from limena.role_permissions as r
+            where r.role = invitations.role
+        ) || 'invitations:write'::text
+    )
 );
 
 -- For accept_invitation, before there is a context. No LOGIN role inherits from limena_owner.
@@ -47,5 +49,5 @@ select limena_private.audit_table(
     p_key_columns => '{tenant_id, id}',
     p_entity_column => 'id',
     p_redacted_columns => '{token_hash}',
-    p_column_actions => '{"accepted_at": "invitation.accepted"}'
+    p_column_actions => '[["accepted_at", "invitation.accepted"]]'
 );

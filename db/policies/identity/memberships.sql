@@ -3,7 +3,8 @@
 alter table limena.memberships enable row level security;
 alter table limena.memberships force row level security;
 
--- Not granted, on purpose: INSERT (one joins through register_user or accept_invitation); UPDATE and DELETE; anything to limena_auth.
+-- Not granted, on purpose: INSERT (one joins through register_user or accept_invitation); UPDATE and DELETE; anything
+-- to limena_auth.
 revoke all on limena.memberships from public, limena_app, limena_auth, limena_readonly, limena_maintenance;
 grant select (tenant_id, user_id, role, created_at) on limena.memberships to limena_app, limena_readonly;
 
@@ -11,11 +12,14 @@ drop policy if exists memberships_select_app on limena.memberships;
 create policy memberships_select_app on limena.memberships
 for select to limena_app
 using (
-    tenant_id = (select limena.current_tenant_id())
-    and (select limena.has_permission('members:read'))
+    tenant_id = any(array[(select limena.tenant_with('members:read'))])
+    -- Again, for memberships_user_id_idx, where the tenant comes second: before PostgreSQL 17 an array is no condition
+    -- of such a search.
+    and tenant_id = (select limena.tenant_with('members:read'))
 );
 
--- For enter_…, log_in and the audit of a person's own events, before there is a context. No LOGIN role inherits from limena_owner.
+-- For enter_…, log_in and the audit of a person's own events, before there is a context. No LOGIN role inherits from
+-- limena_owner.
 drop policy if exists memberships_select_owner on limena.memberships;
 create policy memberships_select_owner on limena.memberships
 for select to limena_owner
@@ -32,5 +36,5 @@ select limena_private.audit_table(
     p_entity_type => 'membership',
     p_key_columns => '{tenant_id, user_id}',
     p_entity_column => 'user_id',
-    p_column_actions => '{"role": "membership.role_changed"}'
+    p_column_actions => '[["role", "membership.role_changed"]]'
 );

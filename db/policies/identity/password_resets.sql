@@ -3,8 +3,8 @@
 alter table limena.password_resets enable row level security;
 alter table limena.password_resets force row level security;
 
--- Not granted, on purpose: anything to limena_app and limena_auth (request_password_reset and reset_password are the ways); SELECT on token_hash,
--- to anyone (a hash that can be read can be passed to reset_password).
+-- Not granted, on purpose: anything to limena_app and limena_auth (request_password_reset and reset_password are the
+-- ways); SELECT on token_hash, to anyone (a hash that can be read can be passed to reset_password).
 revoke all on limena.password_resets from public, limena_app, limena_auth, limena_readonly, limena_maintenance;
 grant select (id, user_id, created_at, expires_at, used_at) on limena.password_resets to limena_readonly;
 
@@ -37,5 +37,5 @@ select limena_private.audit_table(
     p_scope => 'user',
     p_scope_column => 'user_id',
     p_redacted_columns => '{token_hash}',
-    p_column_actions => '{"used_at": "password_reset.used"}'
+    p_column_actions => '[["used_at", "password_reset.used"]]'
 );

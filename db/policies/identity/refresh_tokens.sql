@@ -32,5 +32,5 @@ select limena_private.audit_table(
     p_scope => 'user',
     p_scope_column => 'user_id',
     p_redacted_columns => '{token_hash}',
-    p_column_actions => '{"spent_at": "refresh_token.spent"}'
+    p_column_actions => '[["spent_at", "refresh_token.spent"]]'
 );

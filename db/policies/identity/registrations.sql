@@ -3,8 +3,8 @@
 alter table limena.registrations enable row level security;
 alter table limena.registrations force row level security;
 
--- Not granted, on purpose: anything to limena_app and limena_auth (request_registration and verify_registration are the ways); SELECT on the
--- hashes, to anyone.
+-- Not granted, on purpose: anything to limena_app and limena_auth (request_registration and verify_registration are the
+-- ways); SELECT on the hashes, to anyone.
 revoke all on limena.registrations from public, limena_app, limena_auth, limena_readonly, limena_maintenance;
 grant select (id, email, display_name, tenant_name, created_at, expires_at, used_at) on limena.registrations to limena_readonly;
 
@@ -37,5 +37,5 @@ select limena_private.audit_table(
     p_scope => 'platform',
     p_scope_column => null,
     p_redacted_columns => '{password_hash, token_hash}',
-    p_column_actions => '{"used_at": "registration.verified"}'
+    p_column_actions => '[["used_at", "registration.verified"]]'
 );

@@ -5,13 +5,13 @@ alter table limena.session_uses force row level security;
 
 -- Not granted, on purpose: INSERT, UPDATE and DELETE (log_in and enter_session write); anything to limena_auth.
 revoke all on limena.session_uses from public, limena_app, limena_auth, limena_readonly, limena_maintenance;
-grant select (session_id, last_seen_at) on limena.session_uses to limena_app, limena_readonly;
+grant select (session_id, user_id, last_seen_at) on limena.session_uses to limena_app, limena_readonly;
 
--- Of one's own sessions: the policy of sessions decides which those are.
+-- Of one's own sessions.
 drop policy if exists session_uses_select_app on limena.session_uses;
 create policy session_uses_select_app on limena.session_uses
 for select to limena_app
-using (exists (select from limena.sessions as s where s.id = session_uses.session_id));
+using (user_id = any(array[(select limena.current_session_user_id())]));
 
 -- For enter_session and log_in. No LOGIN role inherits from limena_owner.
 drop policy if exists session_uses_select_owner on limena.session_uses;

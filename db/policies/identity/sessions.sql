@@ -3,36 +3,27 @@
 alter table limena.sessions enable row level security;
 alter table limena.sessions force row level security;
 
--- Not granted, on purpose: INSERT and DELETE (log_in makes them); SELECT on secret_hash, to anyone (a hash that can be read can be passed to
--- enter_session); anything to limena_auth.
+-- Not granted, on purpose: INSERT and DELETE (log_in makes them); SELECT on secret_hash, to anyone (a hash that can be
+-- read can be passed to enter_session); anything to limena_auth.
 revoke all on limena.sessions from public, limena_app, limena_auth, limena_readonly, limena_maintenance;
 grant select (id, user_id, current_tenant_id, created_at, expires_at, ended_at, ip, user_agent)
 on limena.sessions to limena_app, limena_readonly;
 grant update (current_tenant_id, ended_at)
 on limena.sessions to limena_app;
 
--- A person's own, and for a session alone: an API key acts for its creator, and has no business with the creator's log-ins.
+-- A person's own, and for a session alone: an API key acts for its creator, and has no business with the creator's
+-- log-ins.
 drop policy if exists sessions_select_app on limena.sessions;
 create policy sessions_select_app on limena.sessions
 for select to limena_app
-using (
-    user_id = (select limena.current_user_id())
-    and (select limena.current_session_id()) is not null
-);
+using (user_id = any(array[(select limena.current_session_user_id())]));
 
 -- An ended session stays ended: it is not visible to UPDATE once it is.
 drop policy if exists sessions_update_app on limena.sessions;
 create policy sessions_update_app on limena.sessions
 for update to limena_app
-using (
-    user_id = (select limena.current_user_id())
-    and (select limena.current_session_id()) is not null
-    and ended_at is null
-)
-with check (
-    user_id = (select limena.current_user_id())
-    and (select limena.current_session_id()) is not null
-);
+using (user_id = any(array[(select limena.current_session_user_id())]) and ended_at is null)
+with check (user_id = any(array[(select limena.current_session_user_id())]));
 
 -- For enter_session and log_in, before there is a context. No LOGIN role inherits from limena_owner.
 drop policy if exists sessions_select_owner on limena.sessions;
@@ -58,7 +49,8 @@ create policy sessions_delete_owner on limena.sessions
 for delete to limena_owner
 using (true);
 
--- A person's events stand in the log of each of their tenants: none of these may learn from current_tenant_id of another.
+-- A person's events stand in the log of each of their tenants. Where the session is, and that it left a tenant, is no
+-- event: no tenant may learn of another from it.
 select limena_private.audit_table(
     p_table => 'limena.sessions',
     p_entity_type => 'session',
@@ -66,6 +58,7 @@ select limena_private.audit_table(
     p_entity_column => 'id',
     p_scope => 'user',
     p_scope_column => 'user_id',
-    p_redacted_columns => '{secret_hash, current_tenant_id}',
-    p_column_actions => '{"ended_at": "session.ended"}'
+    p_redacted_columns => '{secret_hash}',
+    p_column_actions => '[["ended_at", "session.ended"]]',
+    p_ignored_columns => '{current_tenant_id}'
 );

@@ -3,7 +3,8 @@
 alter table limena.tenants enable row level security;
 alter table limena.tenants force row level security;
 
--- Not granted, on purpose: INSERT (a tenant comes with its owner, through register_user); DELETE; anything to limena_auth.
+-- Not granted, on purpose: INSERT (a tenant comes with its owner, through register_user); DELETE; anything to
+-- limena_auth.
 revoke all on limena.tenants from public, limena_app, limena_auth, limena_readonly, limena_maintenance;
 grant select (id, name, state, created_at) on limena.tenants to limena_app, limena_readonly;
 
@@ -11,7 +12,7 @@ grant select (id, name, state, created_at) on limena.tenants to limena_app, lime
 drop policy if exists tenants_select_app on limena.tenants;
 create policy tenants_select_app on limena.tenants
 for select to limena_app
-using (id = (select limena.current_tenant_id()));
+using (id = any(array[(select limena.current_tenant_id())]));
 
 -- For enter_…, log_in and accept_invitation, before there is a context. No LOGIN role inherits from limena_owner.
 drop policy if exists tenants_select_owner on limena.tenants;

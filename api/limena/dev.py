@@ -1,0 +1,456 @@
+"""`limena dev`: all that a developer needs on one machine, in one folder, started by one command.
+
+The folder (0700) is the one place where development keeps secrets in files:
+
+    lock              held by the running `limena dev`
+    postgres/         the embedded PostgreSQL: its data, its socket and its log
+    jwt-key.pem       the key that signs tokens, made at the first start
+    demo.pending      the demo data that is being made; gone once it is in dev.json
+    dev.json          address, DSNs and demo log-ins, for people and programs
+
+Refuses to run on a folder that it did not make, beside a second one on the same folder, on any address but loopback,
+with LIMENA_ENV=production, and on a server of your own unless LIMENA_ENV=development says that this is meant.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import json
+import os
+import secrets
+import signal
+import socket
+import stat
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from types import FrameType
+from typing import Any, Final
+
+import uvicorn
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from starlette.types import ASGIApp
+
+from limena import demo
+from limena.app import create_app
+from limena.config import VARIABLES, OperatorSettings, SecretFileError, Settings, read_secret_file
+from limena.deploy import deploy
+from limena.embedded import PostgresServer
+from limena.tokens import MINIMUM_RSA_BITS
+
+DEFAULT_PORT: Final = 8000
+DEFAULT_DATA_DIR: Final = Path(".limena")
+HOST: Final = "127.0.0.1"
+BCRYPT_COST: Final = "10"
+"""A quarter of production's time. LIMENA_BCRYPT_COST overrides it."""
+
+_DRAIN_SECONDS: Final = 10
+_OWN_SETTINGS: Final = {"LIMENA_ENV", "LIMENA_BASE_URL"}
+
+Echo = Callable[[str], None]
+
+
+class DevError(Exception):
+    """Why `limena dev` does not run, as a sentence."""
+
+
+class AlreadyRunning(DevError):
+    """Another process holds the folder."""
+
+
+def run(data_dir: Path, *, port: int, with_demo: bool, env: Mapping[str, str], echo: Echo) -> None:
+    """Starts everything, serves until Ctrl-C, SIGTERM or SIGHUP, stops everything, and returns.
+
+    `port` 0 takes a free one. Belongs into the main thread, because it handles signals. Raises `DevError`, and what the
+    configuration, the embedded PostgreSQL, the deploy and the demo data raise; each text is for whoever started it."""
+    if env.get("LIMENA_ENV") == "production":
+        raise DevError("LIMENA_ENV is production: limena dev is for development, and keeps secrets in files.")
+    folder = _Folder(data_dir)
+    with _signals() as signals, ExitStack() as stack:
+        try:
+            stack.enter_context(folder.locked())
+            listener = stack.enter_context(_listen(port))
+            base_url = f"http://{HOST}:{listener.getsockname()[1]}"
+            dsns = stack.enter_context(_database(folder, env, echo))
+            _deploy(dsns, echo)
+            settings = _settings(folder, dsns, base_url, env)
+            shown = _demo_data(folder, settings, echo) if with_demo else folder.known_demo()
+            folder.write_dev({"base_url": base_url, "dsn": asdict(dsns), "demo": shown})
+            folder.forget_plan()
+            server = _Server(create_app(settings), announce=lambda: _announce(folder, base_url, shown, echo))
+            signals.then(server.stop)
+            server.run(sockets=[listener])
+            echo("Stopping.")
+        except _Stopped:
+            echo("Stopping.")
+        finally:
+            signals.then(_do_nothing)  # a second Ctrl-C must not leave PostgreSQL behind
+
+
+@contextmanager
+def development_environment(data_dir: Path, env: Mapping[str, str]) -> Iterator[dict[str, str]]:
+    """The variables with which a command reaches the database of a `limena dev`, whether that runs or not: an embedded
+    PostgreSQL that is down is started for as long as this lasts. Raises `DevError`."""
+    folder = _Folder(data_dir)
+    dev = folder.read_dev()
+    if dev is None:
+        raise DevError(f"No limena dev has run in {data_dir} yet: it has no dev.json.")
+    with ExitStack() as stack:
+        dsns = _Dsns(**dev["dsn"])
+        try:
+            stack.enter_context(folder.locked())
+        except AlreadyRunning:
+            pass  # then dev.json says how to reach it
+        else:
+            if folder.postgres.exists() and not _uses_own_server(env):
+                dsns = _Dsns.of(stack.enter_context(_embedded_server(folder, env)))
+        yield _variables(folder, dsns, dev["base_url"], env)
+
+
+# What is given to the rest
+# ---------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Dsns:
+    superuser: str = field(repr=False)
+    app: str = field(repr=False)
+    auth: str = field(repr=False)
+    readonly: str = field(repr=False)
+    maintenance: str = field(repr=False)
+
+    @classmethod
+    def of(cls, server: PostgresServer) -> _Dsns:
+        roles = ("limena_app", "limena_auth", "limena_readonly", "limena_maintenance")
+        return cls(server.dsn(), *(server.dsn(role) for role in roles))
+
+
+def _uses_own_server(env: Mapping[str, str]) -> bool:
+    return bool(env.get("LIMENA_DEPLOY_DSN") or env.get("LIMENA_DEPLOY_DSN_FILE"))
+
+
+@contextmanager
+def _database(folder: _Folder, env: Mapping[str, str], echo: Echo) -> Iterator[_Dsns]:
+    if _uses_own_server(env):
+        yield _own_server(env)
+        return
+    is_new = not folder.postgres.exists()
+    echo("Making a PostgreSQL; this takes a few seconds …" if is_new else "Starting PostgreSQL …")
+    with _embedded_server(folder, env) as server:
+        yield _Dsns.of(server)
+
+
+def _embedded_server(folder: _Folder, env: Mapping[str, str]) -> PostgresServer:
+    bin_dir = env.get("LIMENA_DEV_BINDIR")
+    return PostgresServer(folder.postgres, Path(bin_dir) if bin_dir else None)
+
+
+def _own_server(env: Mapping[str, str]) -> _Dsns:
+    if env.get("LIMENA_ENV") != "development":
+        raise DevError(
+            "LIMENA_DEPLOY_DSN is set: to deploy and put demo data there, set LIMENA_ENV=development as well; "
+            "to have a PostgreSQL started, unset it."
+        )
+    given = OperatorSettings.from_env(env)
+    dsns = {
+        "LIMENA_DEPLOY_DSN": given.deploy_dsn,
+        "LIMENA_APP_DSN": given.app_dsn,
+        "LIMENA_AUTH_DSN": given.auth_dsn,
+        "LIMENA_READONLY_DSN": given.readonly_dsn,
+        "LIMENA_MAINTENANCE_DSN": given.maintenance_dsn,
+    }
+    missing = [name for name, dsn in dsns.items() if dsn is None]
+    if missing:
+        raise DevError(
+            f"LIMENA_DEPLOY_DSN is set, and {', '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing: "
+            "a server of your own needs the DSNs of all roles (docs/configuration.md shows how to make them)."
+        )
+    return _Dsns(*(dsn for dsn in dsns.values() if dsn is not None))
+
+
+def _variables(folder: _Folder, dsns: _Dsns, base_url: str, env: Mapping[str, str]) -> dict[str, str]:
+    """The configuration: address and secrets are the folder's own, the rest may be set from outside."""
+    kept = {variable.name for variable in VARIABLES if not variable.is_secret} - _OWN_SETTINGS
+    return {
+        "LIMENA_BCRYPT_COST": BCRYPT_COST,
+        **{name: env[name] for name in kept if name in env},
+        "LIMENA_ENV": "development",
+        "LIMENA_BASE_URL": base_url,
+        "LIMENA_JWT_KEY": folder.jwt_key(),
+        "LIMENA_DEPLOY_DSN": dsns.superuser,
+        "LIMENA_APP_DSN": dsns.app,
+        "LIMENA_AUTH_DSN": dsns.auth,
+        "LIMENA_READONLY_DSN": dsns.readonly,
+        "LIMENA_MAINTENANCE_DSN": dsns.maintenance,
+    }
+
+
+def _settings(folder: _Folder, dsns: _Dsns, base_url: str, env: Mapping[str, str]) -> Settings:
+    return Settings.from_env(_variables(folder, dsns, base_url, env))
+
+
+def _deploy(dsns: _Dsns, echo: Echo) -> None:
+    def warnings_only(line: str) -> None:
+        if line.startswith("warning:"):
+            echo(line)
+
+    result = deploy(dsns.superuser, environment="development", echo=warnings_only)
+    if result.changes:
+        echo(f"Deployed {len(result.changes)} files to the database.")
+
+
+def _demo_data(folder: _Folder, settings: Settings, echo: Echo) -> dict[str, Any]:
+    """Made once. A plan that is still there was interrupted, and is completed."""
+    plan, known = folder.read_plan(), folder.known_demo()
+    if plan is None:
+        if known is not None and demo.is_present(known["email"], auth_dsn=settings.auth_dsn):
+            return known
+        plan = demo.new_plan()
+        if demo.is_present(plan.first.owner.email, auth_dsn=settings.auth_dsn):
+            raise DevError(
+                f"The database has the demo data, but {folder.path} no longer has its passwords (they were in "
+                "dev.json): start with --no-demo, or on another folder or database."
+            )
+        folder.write_plan(plan)
+    echo("Making demo data …")
+    return demo.build(
+        plan,
+        app_dsn=settings.app_dsn,
+        auth_dsn=settings.auth_dsn,
+        deploy_dsn=settings.deploy_dsn or "",
+        bcrypt_cost=settings.bcrypt_cost,
+    )
+
+
+def _announce(folder: _Folder, base_url: str, shown: dict[str, Any] | None, echo: Echo) -> None:
+    lines = ["", f"Limena runs on {base_url}", ""]
+    if shown is not None:
+        lines += [
+            f"  Log in     {shown['email']}",
+            f"  Password   {shown['password']}",
+            f"  API key    {shown['api_key']}",
+            "",
+            "Try it:",
+            f"curl -s -H 'Authorization: Bearer {shown['api_key']}' {base_url}/api/v1/me",
+            "",
+        ]
+    lines.append(f"{folder.dev_path} has the database's DSNs and everyone who can log in. Ctrl-C stops it.")
+    echo("\n".join(lines))
+
+
+# The folder
+# ------------------------------------------------------------------------------------------------------------
+
+
+class _Folder:
+    """What is kept between starts. Everything in it is readable by its owner alone."""
+
+    def __init__(self, path: Path) -> None:
+        self.path: Final = path.absolute()
+        self.dev_path: Final = path / "dev.json"
+        """As it was given, for people to read."""
+        self.postgres: Final = self.path / "postgres"
+        self._lock: Final = self.path / "lock"
+        self._dev: Final = self.path / "dev.json"
+        self._plan: Final = self.path / "demo.pending"
+        self._jwt_key: Final = self.path / "jwt-key.pem"
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Makes the folder if need be, and holds it. The lock ends with the process, however that ends."""
+        self._prepare()
+        descriptor = os.open(self._lock, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        try:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                holder = os.pread(descriptor, 20, 0).decode("ascii", "replace").strip()
+                raise AlreadyRunning(
+                    f"A limena dev (process {holder or 'unknown'}) is using {self.path}: stop it, or name another "
+                    "folder with --data-dir."
+                ) from None
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+            for left_over in self.path.glob(".*.tmp"):
+                left_over.unlink()
+            _write_private(self.path / ".gitignore", "*\n")
+            yield
+        finally:
+            os.close(descriptor)
+
+    def _prepare(self) -> None:
+        try:
+            self.path.mkdir(mode=0o700, parents=True)
+        except FileExistsError:
+            pass
+        except OSError as error:
+            raise DevError(f"{self.path} cannot be made ({error.strerror}).") from None
+        try:
+            status = self.path.stat()
+            is_ours = self._lock.exists() or not any(self.path.iterdir())
+        except OSError as error:
+            raise DevError(f"{self.path} cannot be used ({error.strerror}).") from None
+        if status.st_uid != os.geteuid():
+            raise DevError(f"{self.path} belongs to another user: name another folder with --data-dir.")
+        if not is_ours:
+            raise DevError(
+                f"{self.path} holds other things, and limena dev did not make it: name another folder with --data-dir."
+            )
+        if stat.S_IMODE(status.st_mode) != 0o700:
+            self.path.chmod(0o700)
+
+    def jwt_key(self) -> str:
+        """The PEM of this folder's signing key, made when there is none."""
+        if (pem := self._read(self._jwt_key)) is not None:
+            return pem
+        key = rsa.generate_private_key(public_exponent=65537, key_size=MINIMUM_RSA_BITS)
+        pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode("ascii")
+        _write_private(self._jwt_key, pem)
+        return pem
+
+    def read_dev(self) -> dict[str, Any] | None:
+        text = self._read(self._dev)
+        if text is None:
+            return None
+        try:
+            dev: dict[str, Any] = json.loads(text)
+        except ValueError:
+            raise DevError(f"{self._dev} is not the JSON that limena dev wrote: mend or remove it.") from None
+        return dev
+
+    def write_dev(self, dev: dict[str, Any]) -> None:
+        _write_private(self._dev, json.dumps(dev, indent=2) + "\n")
+
+    def known_demo(self) -> dict[str, Any] | None:
+        """The demo data of an earlier start."""
+        return (self.read_dev() or {}).get("demo")
+
+    def read_plan(self) -> demo.Plan | None:
+        text = self._read(self._plan)
+        return None if text is None else demo.Plan.from_json(text)
+
+    def write_plan(self, plan: demo.Plan) -> None:
+        _write_private(self._plan, plan.to_json())
+
+    def forget_plan(self) -> None:
+        """Only after dev.json has what it held."""
+        self._plan.unlink(missing_ok=True)
+
+    def _read(self, path: Path) -> str | None:
+        if not path.exists():
+            return None
+        try:
+            return read_secret_file(path)
+        except SecretFileError as error:
+            raise DevError(f"{path} {error}.") from None
+
+
+def _write_private(path: Path, text: str) -> None:
+    """All or nothing, 0600 from the first byte on, and on disk before the name points to it."""
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    with open(descriptor, "w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(descriptor)
+    temporary.replace(path)
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+# The server
+# ------------------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def _listen(port: int) -> Iterator[socket.socket]:
+    """A loopback socket that takes connections at once: they wait until the server answers."""
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind((HOST, port))
+            listener.listen(128)
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE:
+                raise DevError(f"Port {port} cannot be opened ({error.strerror}): name another with --port.") from None
+            raise DevError(f"Port {port} is taken by another program: stop it, or name another with --port.") from None
+        yield listener
+
+
+class _Server(uvicorn.Server):
+    def __init__(self, app: ASGIApp, announce: Callable[[], None]) -> None:
+        config = uvicorn.Config(
+            app,
+            loop="uvloop",
+            http="httptools",
+            ws="none",
+            lifespan="on",
+            log_level="warning",
+            access_log=False,
+            server_header=False,
+            # Nothing stands in front of it: X-Forwarded-For would be a client's invention.
+            proxy_headers=False,
+            timeout_graceful_shutdown=_DRAIN_SECONDS,
+        )
+        super().__init__(config)
+        self._announce: Final = announce
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            self._announce()
+
+    def run(self, sockets: list[socket.socket] | None = None) -> None:
+        try:
+            super().run(sockets)
+        except SystemExit:  # its way to say that the application's start failed
+            raise DevError("The server could not be started; the lines above say why.") from None
+
+    def stop(self) -> None:
+        self.should_exit = True
+
+
+class _Stopped(BaseException):
+    """Ctrl-C or SIGTERM before the server runs. Not an Exception, so that nothing on the way takes it for a failure."""
+
+
+def _raise_stopped() -> None:
+    raise _Stopped
+
+
+def _do_nothing() -> None: ...
+
+
+class _Signals:
+    def __init__(self) -> None:
+        self._action: Callable[[], None] = _raise_stopped
+
+    def then(self, action: Callable[[], None]) -> None:
+        """What the next signal does."""
+        self._action = action
+
+    def handle(self, number: int, frame: FrameType | None) -> None:
+        action = self._action
+        if action is _raise_stopped:
+            self._action = _do_nothing  # once: what unwinds now must be able to finish
+        action()
+
+
+@contextmanager
+def _signals() -> Iterator[_Signals]:
+    """Takes over SIGINT, SIGTERM and SIGHUP. uvicorn takes the first two over while it serves, and raises them again
+    when it has shut down; by then they find `_Server.stop`, which has nothing left to do."""
+    signals = _Signals()
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = {number: signal.signal(number, signals.handle) for number in numbers}
+    try:
+        yield signals
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

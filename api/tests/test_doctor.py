@@ -1,0 +1,262 @@
+"""The doctor finds what was broken on purpose, each thing by its own line, and nothing where nothing is broken."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
+from limena.deploy_source import read_source, source_dir
+from limena.doctor import _FUNCTION, CATALOG_FUNCTIONS, _transport, find_problems
+from support.databases import Database
+
+MakeDatabase = Callable[[], Database]
+Environment = dict[str, str]
+
+
+@pytest.fixture(scope="session")
+def jwt_key() -> str:
+    key = rsa.generate_private_key(65537, 3072)
+    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
+
+
+@pytest.fixture
+def environment_of(jwt_key: str) -> Callable[[Database], Environment]:
+    def make(database: Database) -> Environment:
+        roles = ("app", "auth", "readonly", "maintenance")
+        return {
+            "LIMENA_ENV": "production",
+            "LIMENA_BASE_URL": "https://limena.example.com",
+            "LIMENA_JWT_KEY": jwt_key,
+            "LIMENA_DEPLOY_DSN": database.dsn(),
+            **{f"LIMENA_{role.upper()}_DSN": database.dsn(f"limena_{role}") for role in roles},
+        }
+
+    return make
+
+
+@pytest.fixture
+def database(fresh_database: MakeDatabase) -> Database:
+    return fresh_database()
+
+
+@pytest.fixture
+def env(database: Database, environment_of: Callable[[Database], Environment]) -> Environment:
+    return environment_of(database)
+
+
+def superuser(database: Database, *statements: str) -> None:
+    with database.connect() as connection:
+        for statement in statements:
+            connection.execute(statement.encode())
+
+
+def test_nothing_is_found_where_nothing_is_broken(env: Environment) -> None:
+    assert find_problems(env) == []
+
+
+def test_it_changes_nothing(database: Database, env: Environment) -> None:
+    def everything() -> object:
+        with database.connect() as connection:
+            return connection.execute(
+                """select (select sum(n_tup_ins + n_tup_upd + n_tup_del) from pg_stat_user_tables),
+                    (select max(seq) from limena.audit_logs)"""
+            ).fetchone()
+
+    before = everything()
+    find_problems(env)
+    assert everything() == before
+
+
+def test_what_the_self_check_finds_is_passed_on(database: Database, env: Environment) -> None:
+    superuser(database, "alter table limena.api_keys no force row level security")
+    findings = find_problems(env)
+    assert findings
+    assert all(finding.startswith("isolation: limena.api_keys: ") for finding in findings)
+
+
+@pytest.fixture
+def setting_of_a_role(database: Database) -> Iterator[str]:
+    setting = f'alter role limena_app in database "{database.name}"'
+    superuser(database, f"{setting} set row_security = off")
+    yield setting
+    superuser(database, f"{setting} reset all")
+
+
+def test_settings_of_a_role_are_found(env: Environment, database: Database, setting_of_a_role: str) -> None:
+    assert find_problems(env) == [
+        f"settings: limena_app has settings of its own in the database {database.name}: row_security=off "
+        f"({setting_of_a_role.replace(chr(34), '')} reset all)"
+    ]
+
+
+def test_every_function_that_a_deploy_revokes_is_missed(database: Database, env: Environment) -> None:
+    text = (source_dir() / "deploy" / "close_database.sql").read_text()
+    listed = re.search(r"p\.proname in \((.*?)\)", text, re.DOTALL)
+    assert listed is not None
+    assert sorted(re.findall(r"'(\w+)'", listed[1])) == sorted(CATALOG_FUNCTIONS)
+    superuser(
+        database,
+        """do $$
+        declare v_function regprocedure;
+        begin
+            for v_function in select oid from pg_proc where pronamespace = 'pg_catalog'::regnamespace
+                and proname in ('pg_terminate_backend', 'pg_cancel_backend', 'lo_creat', 'lo_create', 'lo_from_bytea',
+                    'pg_logical_emit_message')
+            loop
+                execute format('grant execute on function %s to public', v_function);
+            end loop;
+        end $$""",
+    )
+    findings = find_problems(env)
+    for name in CATALOG_FUNCTIONS:
+        assert [finding for finding in findings if finding.startswith(f"catalog: limena_app may call {name}(")]
+
+
+def test_a_replaced_function_is_found(database: Database, env: Environment) -> None:
+    superuser(
+        database,
+        """create or replace function limena.has_permission(p_permission text) returns boolean language sql stable
+        set search_path = pg_catalog, pg_temp as 'select true'""",
+    )
+    assert [f for f in find_problems(env) if f.startswith("functions: limena.has_permission is not what ")]
+
+
+def test_a_dropped_function_is_found(database: Database, env: Environment) -> None:
+    superuser(database, "drop function limena.revoke_api_key(uuid)")
+    assert [f for f in find_problems(env) if f.startswith("functions: limena.revoke_api_key is missing ")]
+
+
+def test_every_function_of_the_files_is_compared(database: Database) -> None:
+    for file in read_source(source_dir()).functions:
+        found = _FUNCTION.search(file.text)
+        assert (found is None) is file.is_view, file.path
+        assert found is None or found[1].partition(".")[2] == file.name
+
+
+def test_other_files_than_the_deployed_ones_are_found(database: Database, env: Environment) -> None:
+    superuser(
+        database, "update limena_private.deployed_files set sha256 = repeat('0', 64) where path like 'policies/%'"
+    )
+    assert find_problems(env) == [
+        "version: the database has other files than this program: run limena deploy, or update the program"
+    ]
+
+
+def test_a_server_that_a_deploy_would_refuse_is_found(database: Database, env: Environment) -> None:
+    superuser(database, f'alter database "{database.name}" set default_transaction_read_only = on')
+    findings = [finding for finding in find_problems(env) if finding.startswith("server: ")]
+    assert len(findings) == 1
+    assert "read only" in findings[0]
+
+
+def test_who_logs_in_is_checked(database: Database, env: Environment) -> None:
+    env["LIMENA_APP_DSN"] = database.dsn()
+    env["LIMENA_AUTH_DSN"] = database.dsn("limena_app")
+    env["LIMENA_READONLY_DSN"] = database.dsn("limena_maintenance")
+    env["LIMENA_DEPLOY_DSN"] = database.dsn("limena_readonly")
+    assert find_problems(env) == [
+        "log-in: LIMENA_APP_DSN logs in as postgres, a superuser, whom row-level security does not bind",
+        "log-in: LIMENA_AUTH_DSN logs in as limena_app, not as limena_auth",
+        "log-in: LIMENA_READONLY_DSN logs in as limena_maintenance, not as limena_readonly",
+        "log-in: LIMENA_DEPLOY_DSN logs in as limena_readonly, who is no superuser and no owner with CREATEROLE",
+    ]
+
+
+@pytest.fixture
+def operator(database: Database) -> Iterator[str]:
+    superuser(database, "create role doctor_operator login in role limena_readonly")
+    superuser(database, f'grant connect on database "{database.name}" to doctor_operator')
+    yield "doctor_operator"
+    superuser(database, "drop owned by doctor_operator", "drop role doctor_operator")
+
+
+def test_an_operator_may_have_a_log_in_of_their_own_and_the_api_may_not(
+    database: Database, env: Environment, operator: str
+) -> None:
+    env["LIMENA_READONLY_DSN"] = database.dsn(operator)
+    assert find_problems(env) == []
+    env["LIMENA_APP_DSN"] = database.dsn(operator)
+    assert find_problems(env) == [f"log-in: LIMENA_APP_DSN logs in as {operator}, not as limena_app"]
+
+
+def test_dsns_of_two_databases_are_found(env: Environment, fresh_database: MakeDatabase) -> None:
+    env["LIMENA_AUTH_DSN"] = fresh_database().dsn("limena_auth")
+    assert find_problems(env) == ["log-in: LIMENA_AUTH_DSN reaches another database than LIMENA_APP_DSN"]
+
+
+def test_a_database_without_limena_is_told_in_one_line(
+    empty_database: MakeDatabase, environment_of: Callable[[Database], Environment]
+) -> None:
+    # The roles are there: they are the server's, and made by whichever deploy came first.
+    env = environment_of(empty_database())
+    assert find_problems(env) == ["database: Limena is not deployed here, or is of another version: run limena deploy"]
+
+
+def test_a_server_that_is_down_is_a_finding_for_each_dsn(env: Environment, tmp_path: Path) -> None:
+    names = [name for name in env if name.endswith("_DSN")]
+    for name in names:
+        env[name] = f"postgresql://u@/limena?host={tmp_path}"
+    findings = find_problems(env)
+    assert len(findings) == len(names) == 5
+    for name in names:
+        assert [finding for finding in findings if finding.startswith(f"connection: {name}: ")]
+
+
+def test_without_the_dsn_that_may_look_it_says_so(env: Environment) -> None:
+    del env["LIMENA_MAINTENANCE_DSN"]
+    assert find_problems(env) == [
+        "configuration: LIMENA_MAINTENANCE_DSN is not set: the database cannot be checked without it."
+    ]
+
+
+def test_what_is_wrong_with_the_configuration_is_found_beside_the_rest(env: Environment, database: Database) -> None:
+    del env["LIMENA_JWT_KEY"]
+    superuser(database, "drop function limena.revoke_api_key(uuid)")
+    findings = find_problems(env)
+    assert [finding for finding in findings if finding.startswith("configuration: LIMENA_JWT_KEY is not set")]
+    assert [finding for finding in findings if finding.startswith("functions: ")]
+
+
+@pytest.mark.parametrize(
+    ("dsn", "outside", "found"),
+    [
+        ("host=db.example.com", {}, "goes to db.example.com with sslmode=prefer"),
+        ("host=db.example.com sslmode=require", {}, "sslmode=require"),
+        ("host=db.example.com sslmode=verify-ca", {}, "sslmode=verify-ca"),
+        ("host=db.example.com sslmode=verify-full", {}, None),
+        ("host=10.0.0.1", {}, "goes to 10.0.0.1"),
+        ("host=localhost hostaddr=10.0.0.1", {}, "goes to 10.0.0.1"),
+        ("host=/run/postgresql,db.example.com", {}, "goes to db.example.com"),
+        ("dbname=limena", {"PGHOST": "db.example.com"}, "goes to db.example.com"),
+        ("host=db.example.com", {"PGSSLMODE": "verify-full"}, None),
+        ("dbname=limena", {}, None),
+        ("host=/run/postgresql", {}, None),
+        ("host=@limena", {}, None),
+        ("host=localhost", {}, None),
+        ("host=127.0.0.1,::1", {}, None),
+    ],
+)
+def test_a_network_needs_a_verified_certificate(dsn: str, outside: Environment, found: str | None) -> None:
+    findings = list(_transport("LIMENA_APP_DSN", dsn, outside))
+    assert len(findings) == (found is not None)
+    assert found is None or found in findings[0]
+
+
+def test_development_does_not_ask_for_certificates(env: Environment, tmp_path: Path) -> None:
+    env["LIMENA_READONLY_DSN"] = "postgresql://limena_readonly@127.0.0.1:1,192.0.2.1:1/limena?connect_timeout=2"
+    assert [finding for finding in find_problems(env) if finding.startswith("transport: LIMENA_READONLY_DSN")]
+    env["LIMENA_ENV"] = "development"
+    assert not [finding for finding in find_problems(env) if finding.startswith("transport: ")]
+
+
+def test_no_finding_repeats_a_password(env: Environment) -> None:
+    secret = "a-password-that-nobody-may-see"
+    for name in [name for name in env if name.endswith("_DSN")]:
+        env[name] = f"postgresql://u:{secret}@127.0.0.1:1/limena?sslmode=disable"
+    assert find_problems(env)
+    assert not [finding for finding in find_problems(env) if secret in finding]

@@ -1,0 +1,165 @@
+-- Attack: hostile arguments to what runs with the owner's rights, and a way to call what is not meant to be called.
+-- It would work with EXECUTE for PUBLIC (the default of PostgreSQL), with USAGE on limena_private, or with a definer function
+-- that takes a tenant or a relation from its caller.
+begin;
+select plan(52);
+
+select tests.make_tenants();
+select tests.make_api_key(p_tenant => 'a');
+select tests.make_api_key(p_tenant => 'b');
+set local session authorization limena_app;
+
+-- 1. What limena_app can call with the owner's rights: exactly this.
+select is(
+    array(
+        select p.proname::text as name
+        from pg_proc as p
+        where p.prosecdef and p.pronamespace::regnamespace::text like 'limena%' and has_function_privilege(p.oid, 'execute')
+        order by name
+    ),
+    (
+        select array_agg(f.name order by f.name)
+        from unnest(array[
+            'current_context', 'current_permissions', 'current_tenant_id', 'current_user_id', 'deployed_digest', 'enter_api_key',
+            'enter_session', 'find_people', 'has_permission', 'holds', 'record_denial', 'tenant_with'
+        ]) as f (name)
+    ),
+    'limena_app can call these functions with the owner''s rights, and no other'
+);
+select is(has_schema_privilege('limena_private', 'usage'), false, 'limena_private is closed');
+select is(
+    array(
+        select p.oid::regprocedure::text
+        from pg_proc as p
+        where p.pronamespace = 'limena_private'::regnamespace and has_function_privilege(p.oid, 'execute')
+    ),
+    '{}',
+    'and none of its functions could be called if it were not'
+);
+select is(
+    array(
+        select c.relname::text
+        from pg_class as c
+        where c.relnamespace = 'limena_private'::regnamespace
+            and c.relkind in ('r', 'v', 'p', 'm', 'S')
+            and case
+                when c.relkind = 'S' then has_sequence_privilege(c.oid, 'usage, select, update')
+                else has_table_privilege(c.oid, 'select, insert, update, delete, truncate, references, trigger')
+                    or has_any_column_privilege(c.oid, 'select, insert, update, references')
+            end
+    ),
+    '{}',
+    'nor one of its relations be read'
+);
+select tests.enter_as('a', 'owner');
+select is(tests.outcome(s.statement), '42501', s.statement)
+from (
+    values
+    ('select limena_private.verified_context()'),
+    ('select limena_private.seal(''\x00'', '''', '''')'),
+    ('select limena_private.record_event(tests.tenant_id(''b''), ''x.x'')'),
+    ('select limena_private.platform_tenant_id()'),
+    ('select limena_private.audit_table(''limena.api_keys'', ''x'', ''{id}'', ''id'')'),
+    ('select limena_private.record_changes()'),
+    ('select secret from limena_private.seal_keys'),
+    ('update limena_private.seal_keys set secret = sha256(''x'')'),
+    ('delete from limena_private.audited_tables'),
+    ('select limena.promote_user(''owner@a.example'')'),
+    ('select limena.ensure_partitions(1)'),
+    ('select limena.self_check()'),
+    ('select limena.find_log_in(''owner@b.example'')'),
+    ('select limena.log_in(tests.user_id(''b'', ''owner''), ''x'', sha256(''x''), sha256(''x''))'),
+    ('select limena.register_user(''x@x.example'', ''x'', ''x'', ''x'')'),
+    ('select limena.accept_invitation(sha256(''x''))'),
+    ('select limena.record_failed_log_in(''owner@b.example'')'),
+    ('select from limena.isolation_report')
+) as s (statement);
+
+-- 2. Hostile hashes: nothing enters but what is there.
+select is(tests.outcome(format('select limena.enter_api_key(%s)', h.value)), '28000', 'enter_api_key: ' || h.name)
+from (
+    values
+    ('null', 'null'), ('empty', '''\x'''), ('zeros', '''\x' || repeat('00', 32) || ''''), ('a megabyte', 'convert_to(repeat(''x'', 1000000), ''UTF8'')'),
+    ('the hash of another tenant''s session', format('%L', tests.session_hash('b', 'owner'))),
+    ('b''s hash, shortened', format('%L', substring(tests.key_hash('b') for 31)))
+) as h (name, value);
+select is(
+    tests.outcome(format('select limena.enter_session(%L, %L)', tests.session_hash('a', 'owner'), t.id)), '28000',
+    'enter_session: one''s own session in ' || t.name
+)
+from (
+    values
+    ('another tenant', tests.tenant_id('b')), ('the platform''s tenant', '00000000-0000-4000-8000-000000000000'::uuid),
+    ('no tenant there is', tests.id('none', ''))
+) as t (name, id);
+select is(
+    tests.outcome(
+        format(
+            'select limena.enter_session(%L, %L, repeat(%L, 1000000), %L, repeat(%L, 1000000))',
+            tests.session_hash('a', 'owner'), tests.tenant_id('a'), 'x', '::1', '"}'
+        )
+    ), '1', 'what a client says of itself may be long and look like JSON'
+);
+
+-- 3. record_denial: into one's own log, bounded, and of what exists.
+select tests.enter_as('a', 'viewer');
+select isnt(tests.outcome(s.statement), '1', s.name)
+from (
+    values
+    ('a permission that does not exist', $$select limena.record_denial('x:y', 'GET /x')$$),
+    ('no permission', $$select limena.record_denial(null, 'GET /x')$$),
+    ('a permission as a pattern', $$select limena.record_denial('%', 'GET /x')$$)
+) as s (name, statement);
+select tests.outcome($$select limena.record_denial('audit:read', 'GET /' || repeat('x', 100000))$$);
+select limena.record_denial('audit:read', 'GET /x');
+select tests.leave();
+select is(tests.outcome($$select limena.record_denial('audit:read', 'GET /x')$$), '42501', 'nobody records without a context');
+select set_config('app.current_tenant_id', tests.tenant_id('b')::text, true);
+select is(tests.outcome($$select limena.record_denial('audit:read', 'GET /x')$$), '42501', 'nor in a forged one');
+set local session authorization postgres;
+select is_empty(
+    $$select from limena.audit_logs where action = 'access.denied' and tenant_id <> tests.tenant_id('a')$$,
+    'and no other tenant''s log has an entry'
+);
+select is(
+    (select max(octet_length(l.details::text)) < 1000 from limena.audit_logs as l where l.action = 'access.denied'), true,
+    'of what was recorded, none is long'
+);
+
+-- 4. The trigger function writes the log of registered tables alone, even for someone who can make a trigger.
+select tests.leave();
+create table tests.mallory (tenant_id uuid, id uuid);
+create trigger mallory after insert on tests.mallory referencing new table as new_rows
+for each statement execute function limena_private.record_changes();
+select is(
+    tests.outcome('insert into tests.mallory values (tests.tenant_id(''b''), gen_random_uuid())'), '55000',
+    'a table that is not registered is refused'
+);
+create trigger mallory after insert on limena.session_uses for each row execute function limena_private.record_changes();
+select isnt(
+    tests.outcome('insert into limena.session_uses (session_id) values (tests.id(''session'', ''b owner''))'), '1',
+    'so is a trigger on a table of the product that has none'
+);
+
+-- 5. Procedures of the product with hostile values: an error that says which.
+set local session authorization limena_app;
+select tests.enter_as('a', 'owner');
+select is(left(tests.error_of(s.statement), 5) in ('22023', '23514', 'P0002', '22P02', '22P05', '22008'), true, s.statement)
+from (
+    values
+    ('select limena.create_api_key(null, null, null, null, null)'),
+    ('select limena.create_api_key(repeat(''x'', 1000000), ''{ai:use}'', ''lmn_abcdef'', ''0000'', sha256(''x''))'),
+    ('select limena.create_api_key(''x'', ''{"*"}'', ''lmn_abcdef'', ''0000'', sha256(''x''))'),
+    ('select limena.create_api_key(''x'', ''{ai:use,ai:use}'', ''lmn_abcdef'', ''0000'', sha256(''x''))'),
+    ('select limena.create_api_key(''x'', ''{ai:use}'', ''lmn_abcdef'', ''0000'', ''\x00'')'),
+    ('select limena.list_api_keys(2147483647)'),
+    ('select limena.list_api_keys(50, ''0_'' || repeat(''('', 1000))'),
+    ('select limena.list_audit_logs(50, ''9999999999999999_9999999999999999999'')'),
+    ('select limena.revoke_api_key(null)'),
+    ('select limena.create_invitation(''x@x.example'', ''superuser'', sha256(''x''))')
+) as s (statement);
+
+select is(tests.loot('a'), '', 'nothing of b was seen');
+
+select * from finish();
+rollback;

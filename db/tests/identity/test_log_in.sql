@@ -1,0 +1,213 @@
+-- limena.log_in(): whose password was verified, and where they end up. Fails without the function.
+begin;
+select plan(29);
+
+select tests.make_tenants();
+delete from limena.sessions;
+-- The owner of a is also a member of b, and of c, whose memberships are older; there was no session yet.
+insert into limena.tenants (id, name) values (tests.tenant_id('c'), 'Tenant c');
+insert into limena.memberships (tenant_id, user_id, role, created_at)
+values
+(tests.tenant_id('b'), tests.user_id('a', 'owner'), 'viewer', now() - interval '2 days'),
+(tests.tenant_id('c'), tests.user_id('a', 'owner'), 'admin', now() - interval '3 days');
+insert into limena.users (id, email, display_name, password_hash)
+values (tests.id('user', 'loner'), 'loner@x.example', 'Loner', '$2b$04$' || repeat('.', 53));
+create temporary table logged as select l.id from limena.audit_logs as l;
+
+create function pg_temp.logging_in(
+    p_name text, p_tenant_id uuid default null, p_user_id uuid default tests.user_id('a', 'owner')
+)
+returns jsonb
+language sql
+as $$
+select limena.log_in(
+    p_user_id => p_user_id,
+    p_password_hash => '$2b$04$' || repeat('.', 53),
+    p_secret_hash => sha256(('secret ' || p_name)::bytea),
+    p_refresh_hash => sha256(('refresh ' || p_name)::bytea), p_tenant_id => p_tenant_id, p_request_id => 'request 1',
+    p_ip => '192.0.2.1', p_user_agent => 'agent 1'
+)
+$$;
+
+-- What comes of it.
+set local role limena_auth;
+select is(
+    pg_temp.logging_in('first', tests.tenant_id('a')),
+    jsonb_build_object(
+        'user',
+        jsonb_build_object('id', tests.user_id('a', 'owner'), 'email', 'owner@a.example', 'display_name', 'owner of a'),
+        'tenant', jsonb_build_object('id', tests.tenant_id('a'), 'name', 'Tenant a', 'state', 'active')
+    ),
+    'the answer names the person and the tenant, and no hash'
+);
+reset role;
+select results_eq(
+    $$select s.user_id, s.secret_hash, s.current_tenant_id, s.created_at, s.expires_at, s.ended_at, s.ip, s.user_agent
+    from limena.sessions as s$$,
+    $$values (
+        tests.user_id('a', 'owner'), sha256('secret first'), tests.tenant_id('a'), now(), now() + interval '30 days',
+        null::timestamptz, inet '192.0.2.1', 'agent 1'
+    )$$,
+    'one session for 30 days'
+);
+select results_eq(
+    $$select r.user_id, r.token_hash, r.issued_at, r.expires_at, r.spent_at, r.session_id = s.id
+    from limena.refresh_tokens as r
+    cross join limena.sessions as s$$,
+    $$values (
+        tests.user_id('a', 'owner'), sha256('refresh first'), now(), now() + interval '7 days', null::timestamptz, true
+    )$$,
+    'with a refresh token for 7'
+);
+select results_eq(
+    'select u.session_id = s.id, u.last_seen_at from limena.session_uses as u cross join limena.sessions as s',
+    'values (true, now())', 'seen now'
+);
+select results_eq(
+    $$select concat_ws(
+        ' ',
+        right((select t.name from limena.tenants as t where t.id = l.tenant_id), 1) || ':',
+        l.action, 'by', l.actor_type, l.actor_label, l.request_id, host(l.ip), l.user_agent
+    )
+    from limena.audit_logs as l
+    where l.id not in (select g.id from logged as g)
+    order by l.tenant_id = tests.tenant_id('c'), l.tenant_id = tests.tenant_id('b'), l.action collate "C"$$,
+    array[
+        'a: refresh_token.created by user owner@a.example request 1 192.0.2.1 agent 1',
+        'a: session.created by user owner@a.example request 1 192.0.2.1 agent 1',
+        'b: refresh_token.created by user owner@a.example request 1 192.0.2.1 agent 1',
+        'b: session.created by user owner@a.example request 1 192.0.2.1 agent 1',
+        'c: refresh_token.created by user owner@a.example request 1 192.0.2.1 agent 1',
+        'c: session.created by user owner@a.example request 1 192.0.2.1 agent 1'
+    ],
+    'each of the person''s tenants is told'
+);
+select is_empty(
+    $$select l.id
+    from limena.audit_logs as l
+    where l.id not in (select g.id from logged as g)
+        and (
+            l::text ~ encode(sha256('secret first'), 'hex') or l::text ~ encode(sha256('refresh first'), 'hex')
+            or l::text ~ 'Tenant' or (l.changes || l.details)::text ~ tests.tenant_id('a')::text
+        )$$,
+    'of no hash, and not of the tenant that was entered'
+);
+set local role limena_app;
+select is(limena.current_tenant_id(), null, 'no tenant is entered by logging in');
+select ok(limena.enter_session(sha256('secret first'), tests.tenant_id('a')), 'but with the session that was made');
+
+-- Where they end up, if they do not say.
+set local role limena_auth;
+select is(pg_temp.logging_in('second') #>> '{tenant, name}', 'Tenant a', 'where the last session was');
+reset role;
+update limena.sessions set current_tenant_id = null;
+set local role limena_auth;
+select is(
+    pg_temp.logging_in('third') #>> '{tenant, name}',
+    'Tenant c',
+    'if there was none, where they have been longest'
+);
+reset role;
+update limena.sessions set created_at = now() - interval '1 hour'
+where secret_hash = sha256('secret third');
+update limena.sessions set current_tenant_id = tests.tenant_id('b')
+where secret_hash = sha256('secret second');
+set local role limena_auth;
+select is(pg_temp.logging_in('fourth') #>> '{tenant, name}', 'Tenant b', 'the latest session counts');
+reset role;
+update limena.tenants set state = 'deleted'
+where id = tests.tenant_id('b');
+set local role limena_auth;
+select is(pg_temp.logging_in('fifth') #>> '{tenant, name}', 'Tenant c', 'a deleted tenant does not');
+select is(
+    pg_temp.logging_in('sixth', p_user_id => tests.id('user', 'loner')) -> 'tenant',
+    'null'::jsonb,
+    'who is in no tenant ends up in none'
+);
+reset role;
+select is(
+    (
+        select count(*)
+        from limena.sessions as s
+        where s.secret_hash = sha256('secret sixth') and s.current_tenant_id is null
+    ),
+    1::bigint,
+    'with a session all the same'
+);
+
+-- Whom it refuses. One answer.
+set local role limena_auth;
+select
+    is(
+        tests.error_of(
+            format('select limena.log_in(%L, %L, sha256(''x''), sha256(''y''), %L)', w.user_id, w.hash, w.tenant_id)
+        ),
+        '28000 the log-in is not valid', w.description
+    )
+from (
+    values
+    (
+        tests.user_id('a', 'owner'),
+        '$2b$04$' || repeat('/', 53),
+        null::uuid,
+        'a hash that is not current: the password was changed meanwhile'
+    ),
+    (tests.user_id('a', 'owner'), null, null, 'no hash'),
+    (tests.user_id('a', 'owner'), '', null, 'an empty hash'),
+    (tests.id('user', 'none'), '$2b$04$' || repeat('.', 53), null, 'an unknown person'),
+    (null, '$2b$04$' || repeat('.', 53), null, 'nobody'),
+    (tests.user_id('a', 'admin'), '$2b$04$' || repeat('.', 53), tests.tenant_id('b'), 'a tenant that is not theirs'),
+    (tests.user_id('a', 'owner'), '$2b$04$' || repeat('.', 53), tests.tenant_id('b'), 'one of theirs that was deleted'),
+    (tests.user_id('a', 'owner'), '$2b$04$' || repeat('.', 53), tests.id('tenant', 'none'), 'one that does not exist'),
+    (
+        tests.user_id('a', 'owner'),
+        '$2b$04$' || repeat('.', 53),
+        '00000000-0000-4000-8000-000000000000',
+        'the reserved one'
+    )
+) as w (user_id, hash, tenant_id, description);
+select matches(tests.error_of(w.statement), w.pattern, w.description)
+from (
+    values
+    (
+        $$select limena.log_in(
+            tests.user_id('a', 'admin'), '$2b$04$' || repeat('.', 53), sha256('secret first'), sha256('y')
+        )$$,
+        '^23505 .*constraint sessions_secret_hash_key$', 'a secret is no one''s twice'
+    ),
+    (
+        $$select limena.log_in(
+            tests.user_id('a', 'admin'), '$2b$04$' || repeat('.', 53), sha256('x'), sha256('refresh first')
+        )$$,
+        '^23505 .*constraint refresh_tokens_token_hash_key$', 'nor is a refresh token'
+    ),
+    (
+        $$select limena.log_in(tests.user_id('a', 'admin'), '$2b$04$' || repeat('.', 53), 'short', sha256('y'))$$,
+        '^23514 .*constraint sessions_secret_hash_check$', 'what is no SHA-256 is no hash of a secret'
+    ),
+    (
+        $$select limena.log_in(tests.user_id('a', 'admin'), '$2b$04$' || repeat('.', 53), null, sha256('y'))$$,
+        '^23502 .*column secret_hash', 'a session has a secret'
+    )
+) as w (statement, pattern, description);
+reset role;
+select is_empty(
+    $$select s.id from limena.sessions as s
+    where s.user_id <> tests.user_id('a', 'owner') and s.user_id <> tests.id('user', 'loner')$$,
+    'none of them has a session'
+);
+set local role limena_auth;
+select lives_ok(
+    $$select limena.log_in(
+        tests.user_id(
+            'a',
+            'admin'), '$2b$04$' || repeat('.',
+            53), sha256('long'), sha256('long'), p_user_agent => repeat('ü',
+            2000
+        )
+    )$$,
+    'what a client can make long is cut'
+);
+
+select * from finish();
+rollback;

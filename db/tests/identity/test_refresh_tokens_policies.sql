@@ -1,0 +1,86 @@
+-- limena.refresh_tokens below the API: no role of the API touches it. Fails without
+-- db/policies/identity/refresh_tokens.sql.
+begin;
+select plan(16);
+
+select results_eq(
+    $$select tests.policies_of('limena.refresh_tokens')$$,
+    array['refresh_tokens_insert_owner: insert to limena_owner'],
+    'exactly this policy'
+);
+select is(tests.row_security_of('limena.refresh_tokens'), 'forced', 'row-level security binds the owner too');
+select results_eq(
+    $$select tests.privileges_of('limena.refresh_tokens')$$,
+    array['limena_readonly: select (id, session_id, user_id, issued_at, expires_at, spent_at)'],
+    'exactly these privileges: token_hash for nobody'
+);
+
+select tests.make_tenants();
+insert into limena.refresh_tokens (session_id, user_id, token_hash)
+select
+    s.id,
+    s.user_id,
+    sha256(uuid_send(s.id))
+from limena.sessions as s;
+
+set local role limena_app;
+select is(
+    tests.outcomes('select id from limena.refresh_tokens'),
+    'nobody 42501, viewer 42501, member 42501, admin 42501, owner 42501',
+    'nobody sees a refresh token'
+);
+select is(
+    tests.outcomes(
+        $$insert into limena.refresh_tokens (session_id, user_id, token_hash)
+        values (tests.id('session', 'b owner'), tests.user_id('b', 'owner'), sha256('x'))$$
+    ),
+    'nobody 42501, viewer 42501, member 42501, admin 42501, owner 42501',
+    'nobody makes one'
+);
+select is(
+    tests.outcomes('update limena.refresh_tokens set spent_at = null'),
+    'nobody 42501, viewer 42501, member 42501, admin 42501, owner 42501',
+    'nobody makes one good again'
+);
+select is(
+    tests.outcomes('delete from limena.refresh_tokens'),
+    'nobody 42501, viewer 42501, member 42501, admin 42501, owner 42501',
+    'nobody deletes one'
+);
+
+set local role limena_readonly;
+select is(
+    tests.outcome('select id, spent_at from limena.refresh_tokens'),
+    '0',
+    'limena_readonly sees none before access is declared'
+);
+select is(tests.outcome('select token_hash from limena.refresh_tokens'), '42501', 'and no hash ever');
+
+set local role limena_auth;
+select is(tests.outcome('select id from limena.refresh_tokens'), '42501', 'limena_auth touches no table');
+
+set local role limena_maintenance;
+select is(tests.outcome('select id from limena.refresh_tokens'), '42501', 'nor does limena_maintenance');
+
+set local role limena_owner;
+select is(tests.outcome('select id from limena.refresh_tokens'), '0', 'limena_owner sees none: nothing needs it yet');
+select is(
+    tests.outcome(
+        $$insert into limena.refresh_tokens (session_id, user_id, token_hash)
+        values (tests.id('session', 'b owner'), tests.user_id('b', 'owner'), sha256('x'))$$
+    ),
+    '1', 'makes one, for log_in'
+);
+select is(tests.outcome('update limena.refresh_tokens set spent_at = now()'), '0', 'changes none');
+select is(tests.outcome('delete from limena.refresh_tokens'), '0', 'and deletes none');
+
+-- The shape of the data, whoever writes.
+reset role;
+select throws_ok(
+    $$insert into limena.refresh_tokens (session_id, user_id, token_hash)
+    values (tests.id('session', 'b owner'), tests.user_id('a', 'owner'), sha256('x'))$$,
+    '23503', null, 'a refresh token belongs to its session''s person'
+);
+
+select * from finish();
+rollback;

@@ -1,0 +1,74 @@
+-- limena.session_uses below the API: no role of the API touches it. Fails without
+-- db/policies/identity/session_uses.sql.
+begin;
+select plan(15);
+
+select results_eq(
+    $$select tests.policies_of('limena.session_uses')$$,
+    array[
+        'session_uses_insert_owner: insert to limena_owner', 'session_uses_select_owner: select to limena_owner',
+        'session_uses_update_owner: update to limena_owner'
+    ],
+    'exactly these policies'
+);
+select is(tests.row_security_of('limena.session_uses'), 'forced', 'row-level security binds the owner too');
+select results_eq(
+    $$select tests.privileges_of('limena.session_uses')$$,
+    array['limena_readonly: select (session_id, last_seen_at)'],
+    'exactly these privileges'
+);
+
+select tests.make_tenants();
+
+set local role limena_app;
+select is(
+    tests.outcomes('select session_id from limena.session_uses'),
+    'nobody 42501, viewer 42501, member 42501, admin 42501, owner 42501',
+    'nobody sees when a session was last seen'
+);
+select is(
+    tests.outcomes('insert into limena.session_uses (session_id) values (gen_random_uuid())'),
+    'nobody 42501, viewer 42501, member 42501, admin 42501, owner 42501',
+    'nobody adds a row'
+);
+select is(
+    tests.outcomes('update limena.session_uses set last_seen_at = now()'),
+    'nobody 42501, viewer 42501, member 42501, admin 42501, owner 42501',
+    'nobody writes when'
+);
+select is(
+    tests.outcomes('delete from limena.session_uses'),
+    'nobody 42501, viewer 42501, member 42501, admin 42501, owner 42501',
+    'nobody deletes it'
+);
+
+set local role limena_readonly;
+select is(
+    tests.outcome('select session_id, last_seen_at from limena.session_uses'),
+    '0',
+    'limena_readonly sees none before access is declared'
+);
+select is(tests.outcome('update limena.session_uses set last_seen_at = now()'), '42501', 'and writes none');
+
+set local role limena_auth;
+select is(tests.outcome('select session_id from limena.session_uses'), '42501', 'limena_auth touches no table');
+
+set local role limena_maintenance;
+select is(tests.outcome('select session_id from limena.session_uses'), '42501', 'nor does limena_maintenance');
+
+set local role limena_owner;
+select is(
+    tests.outcome('select session_id from limena.session_uses'),
+    '8',
+    'limena_owner finds them, for enter_session'
+);
+select is(tests.outcome('update limena.session_uses set last_seen_at = now()'), '8', 'writes them, for enter_session');
+select is(
+    tests.outcome('insert into limena.session_uses (session_id) select session_id from limena.session_uses limit 1'),
+    '23505',
+    'makes them, for log_in: it is the key that refuses a second row, not a policy'
+);
+select is(tests.outcome('delete from limena.session_uses'), '0', 'and deletes none: no policy says so');
+
+select * from finish();
+rollback;
