@@ -112,7 +112,7 @@ def _check(results: Sequence[PGresult]) -> None:
 def create_call_pool(dsn: str, *, name: str, size: int, timeout: float, statement_timeout_ms: int) -> CallPool:
     """A pool of `size` connections for fixed calls, not yet open. `timeout`: seconds that a request waits for one."""
     return AsyncConnectionPool(
-        _conninfo(dsn, name=name, statement_timeout_ms=statement_timeout_ms),
+        session_conninfo(dsn, name=name, statement_timeout_ms=statement_timeout_ms),
         connection_class=CallConnection,
         kwargs={"autocommit": True, "prepare_threshold": None},
         min_size=size,
@@ -171,7 +171,7 @@ def create_tenant_pool(
     statements, temporary tables, locks, an isolation level) is gone before the next one gets it. Statements are not
     prepared on the server: they would not outlive the wiping."""
     return AsyncConnectionPool(
-        _conninfo(dsn, name="limena tenant code", statement_timeout_ms=statement_timeout_ms),
+        session_conninfo(dsn, name="limena tenant code", statement_timeout_ms=statement_timeout_ms),
         kwargs={"autocommit": True, "prepare_threshold": None},
         min_size=1,
         max_size=max_size,
@@ -197,7 +197,8 @@ async def _wipe(connection: AsyncConnection[TupleRow]) -> None:
     connection.cursor_factory = AsyncCursor
 
 
-def _conninfo(dsn: str, *, name: str, statement_timeout_ms: int) -> str:
+def session_conninfo(dsn: str, *, name: str, statement_timeout_ms: int) -> str:
+    """The DSN with the settings and time-outs that every session of ours has. `name`: what the server's lists show."""
     parameters = conninfo_to_dict(dsn)
     options = {
         **_SESSION_OPTIONS,

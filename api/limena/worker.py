@@ -1,0 +1,216 @@
+"""`limena worker`: delivers mail and keeps the database tidy. Any number of them may run.
+
+Nothing decides which worker does what, and none waits for another. Mails are leased, each to one worker
+(`limena.claim_mail`); two that prune at once skip the rows that the other one has; partitions are made under a lock
+that only their maker can take. So the work is done once, however many workers there are, and a worker that dies leaves
+nothing behind but leases that run out. A mail is delivered at least once: who dies between the server's answer and the
+database's leaves it to be sent again, under the same Message-ID.
+
+It goes on when the database or the mail server is down, and asks again after a pause that grows. On a signal it
+finishes the mails that it has in hand, a minute at most, and ends. Refuses to log whom a mail goes to, what it says, or
+what a server said about it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import Any, Final, LiteralString
+
+import psycopg
+from psycopg.rows import dict_row
+
+from limena.delivery import DeliveryError, Outcome, Transport
+from limena.mail import BadAddressError, MailComposer, OutboxMail, UnknownTemplateError
+from limena.middleware import describe
+from limena.pools import session_conninfo
+
+log = logging.getLogger("limena.worker")
+
+POLL_SECONDS: Final = 5.0
+"""How long a mail waits at most when there is nothing else to do. `limena dev` polls each second."""
+MAINTENANCE_SECONDS: Final = 1800.0
+BATCH: Final = 5
+"""Mails that one worker delivers at the same time, each over a connection of its own."""
+MAX_PAUSE_SECONDS: Final = 60.0
+SETTLE_SECONDS: Final = 120.0
+"""How long a worker goes on trying to tell the database what became of a mail: with the delivery's minute well below
+the five minutes of the lease. After a signal, as long as a container is usually given to stop."""
+SETTLE_SECONDS_AFTER_SIGNAL: Final = 10.0
+_STATEMENT_TIMEOUT_MS: Final = 60_000
+_MAX_PRUNE_ROUNDS: Final = 1000
+
+_CLAIM: Final[LiteralString] = "select * from limena.claim_mail(p_limit => %(limit)s)"
+_SETTLE: Final[LiteralString] = """
+    select limena.settle_mail(
+        p_tenant_id => %(tenant_id)s, p_id => %(id)s, p_is_delivered => %(is_delivered)s, p_is_final => %(is_final)s
+    )
+"""
+_ENSURE_PARTITIONS: Final[LiteralString] = "select limena.ensure_partitions() as made"
+_PRUNE: Final[LiteralString] = "select limena.prune() as pruned"
+
+
+class Worker:
+    """`dsn` logs in as limena_maintenance, or as somebody who is a member of it."""
+
+    def __init__(
+        self,
+        *,
+        dsn: str,
+        composer: MailComposer,
+        transport: Transport,
+        poll_seconds: float = POLL_SECONDS,
+        maintenance_seconds: float = MAINTENANCE_SECONDS,
+        max_pause_seconds: float = MAX_PAUSE_SECONDS,
+    ) -> None:
+        self._composer: Final = composer
+        self._transport: Final = transport
+        self._poll_seconds: Final = poll_seconds
+        self._maintenance_seconds: Final = maintenance_seconds
+        self._max_pause_seconds: Final = max_pause_seconds
+        self._batch = BATCH
+        # Two, so that no mail waits for the pruning.
+        self._mail: Final = _Maintenance(dsn)
+        self._tidying: Final = _Maintenance(dsn)
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Works until `stop` is set. Does not raise."""
+        try:
+            await asyncio.gather(
+                self._repeat(stop, "mail", lambda: self._deliver_due(stop)),
+                self._repeat(stop, "maintenance", lambda: self._tidy(stop)),
+            )
+        finally:
+            await self._mail.close()
+            await self._tidying.close()
+
+    async def _repeat(self, stop: asyncio.Event, what: str, step: Callable[[], Awaitable[float]]) -> None:
+        """Does `step`, which answers how many seconds may pass until the next one, again and again. After a failure,
+        pauses of 1 second, 2, 4 …"""
+        failures = 0
+        while not stop.is_set():
+            try:
+                pause = await step()
+                failures = 0
+            except Exception as error:
+                # Whatever it is, the next step starts anew: a worker that gives up delivers nothing at all.
+                failures += 1
+                pause = min(self._max_pause_seconds, 2.0 ** min(failures - 1, 16))
+                log.warning("%s: %s; next try in about %.0f s", what, _told(error), pause)
+            if pause > 0:
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(stop.wait(), pause * random.uniform(0.8, 1.2))  # noqa: S311 – to fall out of step
+
+    # Mail
+
+    async def _deliver_due(self, stop: asyncio.Event) -> float:
+        rows = await self._mail.call(_CLAIM, limit=self._batch)
+        mails = [OutboxMail(**row) for row in rows]
+        is_full = len(mails) == self._batch
+        results = await asyncio.gather(*(self._deliver(mail, stop) for mail in mails), return_exceptions=True)
+        failures = [result for result in results if isinstance(result, BaseException)]
+        # While nothing goes out, one mail at a time is enough to find out when it does again.
+        self._batch = 1 if failures else BATCH
+        if failures:
+            raise failures[0]
+        return 0 if is_full else self._poll_seconds
+
+    async def _deliver(self, mail: OutboxMail, stop: asyncio.Event) -> None:
+        """Raises when other mails would not fare better."""
+        try:
+            await self._transport.deliver(self._composer.compose(mail))
+        except DeliveryError as error:
+            await self._settle(mail, stop, is_final=error.outcome is Outcome.REFUSED)
+            self._log_failure(mail, str(error))
+            if error.outcome is Outcome.UNREACHABLE:
+                raise
+        except BadAddressError:
+            await self._settle(mail, stop, is_final=True)
+            self._log_failure(mail, "refused for good: no mail can be sent to such an address")
+        except UnknownTemplateError:
+            await self._settle(mail, stop)
+            self._log_failure(mail, "not sent: this version knows no such mail")
+        except Exception as error:
+            await self._settle(mail, stop)
+            self._log_failure(mail, f"not sent: {describe(error)}")
+        else:
+            await self._settle(mail, stop, is_delivered=True)
+            log.info("mail %s (%s): delivered, attempt %d", mail.id, mail.template, mail.attempts)
+
+    def _log_failure(self, mail: OutboxMail, reason: str) -> None:
+        log.warning("mail %s (%s): %s, attempt %d", mail.id, mail.template, reason, mail.attempts)
+
+    async def _settle(
+        self, mail: OutboxMail, stop: asyncio.Event, *, is_delivered: bool = False, is_final: bool = False
+    ) -> None:
+        """Tells the database, again and again while it is down: an unsettled mail is sent twice."""
+        begun = asyncio.get_running_loop().time()
+        pause = 0.1
+        while True:
+            try:
+                await self._mail.call(
+                    _SETTLE, tenant_id=mail.tenant_id, id=mail.id, is_delivered=is_delivered, is_final=is_final
+                )
+                return
+            except psycopg.OperationalError:
+                patience = SETTLE_SECONDS_AFTER_SIGNAL if stop.is_set() else SETTLE_SECONDS
+                if asyncio.get_running_loop().time() - begun > patience:
+                    raise
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, 5.0)
+
+    # The rest
+
+    async def _tidy(self, stop: asyncio.Event) -> float:
+        made = (await self._tidying.call(_ENSURE_PARTITIONS))[0]["made"]
+        if made:
+            log.info("maintenance: made %d partitions of the audit log", made)
+        pruned = 0
+        for _ in range(_MAX_PRUNE_ROUNDS):
+            if stop.is_set():
+                break
+            count = (await self._tidying.call(_PRUNE))[0]["pruned"]
+            pruned += count
+            if not count:
+                break
+        if pruned:
+            log.info("maintenance: pruned %d rows", pruned)
+        return self._maintenance_seconds
+
+
+class _Maintenance:
+    """One connection for one call at a time, opened when it is needed and again after it broke."""
+
+    def __init__(self, dsn: str) -> None:
+        self._conninfo: Final = session_conninfo(dsn, name="limena worker", statement_timeout_ms=_STATEMENT_TIMEOUT_MS)
+        self._lock: Final = asyncio.Lock()
+        self._connection: psycopg.AsyncConnection[dict[str, Any]] | None = None
+
+    async def call(self, statement: LiteralString, **values: object) -> list[dict[str, Any]]:
+        """Calls one procedure, in a transaction of its own, and returns its rows. Raises `psycopg.Error`."""
+        async with self._lock:
+            if self._connection is None:
+                self._connection = await psycopg.AsyncConnection.connect(
+                    self._conninfo, autocommit=True, prepare_threshold=None, row_factory=dict_row
+                )
+            try:
+                cursor = await self._connection.execute(statement, values)
+                return await cursor.fetchall()
+            except BaseException:
+                if self._connection.broken or self._connection.closed:
+                    self._connection = None
+                raise
+
+    async def close(self) -> None:
+        if self._connection is not None:
+            await self._connection.close()
+
+
+def _told(error: BaseException) -> str:
+    """For the log: our own words, or the kind of the error without its text."""
+    if isinstance(error, psycopg.errors.UndefinedFunction | psycopg.errors.InvalidSchemaName):
+        return "Limena is not deployed in this database, or is of another version: run limena deploy"
+    return str(error) if isinstance(error, DeliveryError) else describe(error)
