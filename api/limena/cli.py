@@ -1,4 +1,4 @@
-"""The command line: `limena dev`, `limena deploy`, `limena doctor`, `limena user promote`.
+"""The command line: `limena dev`, `limena deploy`, `limena doctor`, `limena worker`, `limena user promote`.
 
 What is expected to go wrong is told in a plain sentence on stderr, with exit code 1; wrong arguments end with 2.
 Refuses to show a traceback for any of it, and to take a secret as an argument, where every process of the machine could
@@ -8,6 +8,7 @@ read it.
 from __future__ import annotations
 
 import argparse
+import logging
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -16,11 +17,11 @@ from pathlib import Path
 
 import psycopg
 
-from limena import __version__
-from limena.config import ConfigError, OperatorSettings
+from limena import __version__, worker
+from limena.config import ConfigError, OperatorSettings, WorkerSettings
 from limena.demo import DemoError
 from limena.deploy import DeployError, deploy, plan, print_script
-from limena.dev import DEFAULT_DATA_DIR, DEFAULT_PORT, DevError, development_environment, run
+from limena.dev import DEFAULT_DATA_DIR, DEFAULT_PORT, DevError, development_environment, mail_folder, run
 from limena.doctor import find_problems
 from limena.embedded import EmbeddedPostgresError
 from limena.promotion import PromotionError, promote_user
@@ -67,6 +68,10 @@ def _parser() -> argparse.ArgumentParser:
     doctor = commands.add_parser("doctor", help="check the database and the configuration; one line a finding")
     _add_data_dir(doctor)
     doctor.set_defaults(command=_doctor)
+
+    working = commands.add_parser("worker", help="deliver mail and do maintenance; any number may run")
+    _add_data_dir(working)
+    working.set_defaults(command=_worker)
 
     user = commands.add_parser("user", help="users")
     user_commands = user.add_subparsers(metavar="COMMAND", required=True)
@@ -119,6 +124,14 @@ def _doctor(options: argparse.Namespace, env: Mapping[str, str]) -> int:
     if findings:
         return 1
     _echo("no findings")
+    return 0
+
+
+def _worker(options: argparse.Namespace, env: Mapping[str, str]) -> int:
+    with ExitStack() as stack:
+        settings = WorkerSettings.from_env(_environment(options.data_dir, env, stack))
+        logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s: %(message)s")
+        worker.run(worker.create_worker(settings, mail_folder=mail_folder(options.data_dir or DEFAULT_DATA_DIR)))
     return 0
 
 

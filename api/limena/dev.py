@@ -6,6 +6,7 @@ The folder (0700) is the one place where development keeps secrets in files:
     postgres/         the embedded PostgreSQL: its data, its socket and its log
     jwt-key.pem       the key that signs tokens, made at the first start
     demo.pending      the demo data that is being made; gone once it is in dev.json
+    mail/             the mails that would have been sent, without LIMENA_SMTP_URL
     dev.json          address, DSNs and demo log-ins, for people and programs
 
 Refuses to run on a folder that it did not make, beside a second one on the same folder, on any address but loopback,
@@ -14,6 +15,7 @@ with LIMENA_ENV=production, and on a server of your own unless LIMENA_ENV=develo
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import fcntl
 import json
@@ -36,10 +38,11 @@ from starlette.types import ASGIApp
 
 from limena import demo
 from limena.app import create_app
-from limena.config import VARIABLES, OperatorSettings, SecretFileError, Settings, read_secret_file
+from limena.config import VARIABLES, OperatorSettings, SecretFileError, Settings, WorkerSettings, read_secret_file
 from limena.deploy import deploy
 from limena.embedded import PostgresServer
 from limena.tokens import MINIMUM_RSA_BITS
+from limena.worker import Worker, create_worker
 
 DEFAULT_PORT: Final = 8000
 DEFAULT_DATA_DIR: Final = Path(".limena")
@@ -48,6 +51,8 @@ BCRYPT_COST: Final = "10"
 """A quarter of production's time. LIMENA_BCRYPT_COST overrides it."""
 
 _DRAIN_SECONDS: Final = 10
+_POLL_SECONDS: Final = 1.0
+"""A mail lies in its folder soon after the request that caused it."""
 _OWN_SETTINGS: Final = {"LIMENA_ENV", "LIMENA_BASE_URL"}
 
 Echo = Callable[[str], None]
@@ -80,7 +85,11 @@ def run(data_dir: Path, *, port: int, with_demo: bool, env: Mapping[str, str], e
             shown = _demo_data(folder, settings, echo) if with_demo else folder.known_demo()
             folder.write_dev({"base_url": base_url, "dsn": asdict(dsns), "demo": shown})
             folder.forget_plan()
-            server = _Server(create_app(settings), announce=lambda: _announce(folder, base_url, shown, echo))
+            server = _Server(
+                create_app(settings),
+                announce=lambda: _announce(folder, base_url, shown, echo),
+                worker=_worker(folder, dsns, base_url, env),
+            )
             signals.then(server.stop)
             server.run(sockets=[listener])
             echo("Stopping.")
@@ -177,6 +186,7 @@ def _variables(folder: _Folder, dsns: _Dsns, base_url: str, env: Mapping[str, st
     return {
         "LIMENA_BCRYPT_COST": BCRYPT_COST,
         **{name: env[name] for name in kept if name in env},
+        **{name: env[name] for name in ("LIMENA_SMTP_URL", "LIMENA_SMTP_URL_FILE") if name in env},
         "LIMENA_ENV": "development",
         "LIMENA_BASE_URL": base_url,
         "LIMENA_JWT_KEY": folder.jwt_key(),
@@ -190,6 +200,16 @@ def _variables(folder: _Folder, dsns: _Dsns, base_url: str, env: Mapping[str, st
 
 def _settings(folder: _Folder, dsns: _Dsns, base_url: str, env: Mapping[str, str]) -> Settings:
     return Settings.from_env(_variables(folder, dsns, base_url, env))
+
+
+def _worker(folder: _Folder, dsns: _Dsns, base_url: str, env: Mapping[str, str]) -> Worker:
+    settings = WorkerSettings.from_env(_variables(folder, dsns, base_url, env))
+    return create_worker(settings, mail_folder=mail_folder(folder.path), poll_seconds=_POLL_SECONDS)
+
+
+def mail_folder(data_dir: Path) -> Path:
+    """Where mails become files."""
+    return data_dir.absolute() / "mail"
 
 
 def _deploy(dsns: _Dsns, echo: Echo) -> None:
@@ -384,7 +404,9 @@ def _listen(port: int) -> Iterator[socket.socket]:
 
 
 class _Server(uvicorn.Server):
-    def __init__(self, app: ASGIApp, announce: Callable[[], None]) -> None:
+    """With a worker beside it, so that one process is all there is."""
+
+    def __init__(self, app: ASGIApp, announce: Callable[[], None], worker: Worker) -> None:
         config = uvicorn.Config(
             app,
             loop="uvloop",
@@ -400,6 +422,16 @@ class _Server(uvicorn.Server):
         )
         super().__init__(config)
         self._announce: Final = announce
+        self._worker: Final = worker
+
+    async def serve(self, sockets: list[socket.socket] | None = None) -> None:
+        stop = asyncio.Event()
+        working = asyncio.create_task(self._worker.run(stop))
+        try:
+            await super().serve(sockets)
+        finally:
+            stop.set()
+            await working
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)

@@ -16,14 +16,19 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+import signal
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from pathlib import Path
 from typing import Any, Final, LiteralString
+from urllib.parse import urlsplit
 
 import psycopg
 from psycopg.rows import dict_row
 
-from limena.delivery import DeliveryError, Outcome, Transport
+from limena import secrets
+from limena.config import WorkerSettings
+from limena.delivery import DeliveryError, FileTransport, Outcome, SmtpTransport, Transport
 from limena.mail import BadAddressError, MailComposer, OutboxMail, UnknownTemplateError
 from limena.middleware import describe
 from limena.pools import session_conninfo
@@ -179,6 +184,40 @@ class Worker:
         if pruned:
             log.info("maintenance: pruned %d rows", pruned)
         return self._maintenance_seconds
+
+
+def create_worker(settings: WorkerSettings, *, mail_folder: Path, poll_seconds: float = POLL_SECONDS) -> Worker:
+    """A worker as configured. `mail_folder`: where mails become files when no SMTP server is configured."""
+    host = urlsplit(settings.base_url).hostname or "localhost"
+    transport: Transport
+    if settings.smtp is None:
+        transport = FileTransport(mail_folder)
+    else:
+        transport = SmtpTransport(
+            settings.smtp,
+            local_name=f"[IPv6:{host}]" if ":" in host else host,
+            needs_tls=settings.environment == "production",
+        )
+    composer = MailComposer(
+        base_url=settings.base_url,
+        sender=settings.mail_from,
+        mail_key=secrets.derive(settings.secret_key, secrets.MAIL),
+    )
+    return Worker(dsn=settings.maintenance_dsn, composer=composer, transport=transport, poll_seconds=poll_seconds)
+
+
+def run(worker: Worker) -> None:
+    """Works until SIGTERM, SIGINT or SIGHUP, finishes what it has in hand, and returns. For the main thread."""
+
+    async def work() -> None:
+        stop = asyncio.Event()
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        log.info("worker: started")
+        await worker.run(stop)
+        log.info("worker: stopped")
+
+    asyncio.run(work())
 
 
 class _Maintenance:
