@@ -40,6 +40,10 @@ _LABEL: Final = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 _DOMAIN: Final = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
 
 
+_NAMELESS: Final = "there"
+"""“Hello there”, to someone whose name has nothing that can be seen."""
+
+
 class UnknownTemplateError(Exception):
     """The row names a template that this program does not have: a newer one queued it, and will deliver it."""
 
@@ -90,7 +94,7 @@ class MailComposer:
         Raises `UnknownTemplateError` and `BadAddressError`."""
         if (kind := KINDS.get(mail.template)) is None:
             raise UnknownTemplateError
-        values = {name: clean(str(mail.parameters.get(name, ""))) for name in kind.shown}
+        values = {name: clean(str(mail.parameters.get(name, ""))) or _NAMELESS for name in kind.shown}
         values |= {"base_url": self._base_url, "site": self._host}
         if kind.page is not None:
             values["link"] = f"{self._base_url}{kind.page}#token={mail_tokens.token(self._mail_key, mail.id)}"
