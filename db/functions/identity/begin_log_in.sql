@@ -19,6 +19,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_subject record;
+    v_counted bytea[] := '{}';
     v_blocked_until timestamptz := '-infinity';
 begin
     for v_subject in
@@ -34,12 +35,21 @@ begin
             failures = case when f.last_failed_at < clock_timestamp() - interval '1 hour' then 1 else least(f.failures + 1, 1000000) end,
             last_failed_at = clock_timestamp()
         where f.blocked_until <= clock_timestamp();
+        if found then
+            v_counted := v_counted || v_subject.subject;
+        end if;
     end loop;
 
     select coalesce(max(f.blocked_until), '-infinity') into v_blocked_until
     from limena_private.log_in_subjects(p_email => p_email, p_ip => p_ip) as s
     inner join limena.log_in_failures as f on s.subject = f.subject;
     if v_blocked_until > clock_timestamp() then
+        -- One counter refuses; the others counted. Their rows are still locked: what they had is exact.
+        delete from limena.log_in_failures as f
+        where f.subject = any(v_counted) and f.failures = 1;
+        update limena.log_in_failures as f
+        set failures = f.failures - 1
+        where f.subject = any(v_counted);
         return query select null::uuid, null::text, greatest(1, ceil(extract(epoch from v_blocked_until - clock_timestamp())))::integer;
         return;
     end if;

@@ -58,7 +58,7 @@ begin
     if v_token.spent_at <= clock_timestamp() - interval '10 seconds' then
         update limena.sessions as s
         set ended_at = clock_timestamp()
-        where s.id = v_session.id;
+        where s.id = v_session.id and s.ended_at is null;
         perform limena_private.record_user_event(
             p_user_id => v_session.user_id,
             p_action => 'session.refresh_reused',

@@ -1,5 +1,5 @@
--- Ends every session: whoever lost their password may have lost more. Of two uses of one token at once, the second finds it used (the row is
--- locked).
+-- Ends every session: whoever lost their password may have lost more. Of two uses at once, the second finds the token used: the person is
+-- locked first, as change_password does, so that two tokens of one person do not deadlock.
 --
 -- SECURITY DEFINER because it comes before a tenant is known. For limena_auth alone.
 create or replace function limena.reset_password(
@@ -22,7 +22,12 @@ begin
     from limena.password_resets as r
     inner join limena.users as u on r.user_id = u.id
     where r.token_hash = p_token_hash and r.used_at is null and r.expires_at > clock_timestamp()
-    for update of r;
+    for no key update of u;
+    if not found then
+        raise exception 'there is no such reset' using errcode = 'P0002';
+    end if;
+    -- Now that the person is locked: whoever came first has used it up.
+    perform from limena.password_resets as r where r.id = v_reset.id and r.used_at is null;
     if not found then
         raise exception 'there is no such reset' using errcode = 'P0002';
     end if;
