@@ -14,19 +14,26 @@ from typing import Final, cast
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
 
+from limena import secrets
+from limena.client_address import ClientAddress
 from limena.config import Settings
+from limena.csrf import Csrf
 from limena.deploy import expected_digest, source_dir
 from limena.errors import Problem
-from limena.middleware import ErrorBoundary, RequestId, SecurityHeaders, describe
+from limena.logs import RequestLog, describe
+from limena.metrics import Measure, Metrics
+from limena.middleware import AllowedHosts, ErrorBoundary, RequestId, SecurityHeaders
 from limena.passwords import HashingBusy, PasswordHasher
 from limena.pools import create_call_pool
 from limena.procedures import CatalogError
+from limena.rate_limits import Limiter, RateLimits, create_storage
 from limena.routes import ENDPOINTS
 from limena.routing import Endpoint, HandlerRoute, ProcedureRoute, starlette_routes
-from limena.services import Services, services_of
+from limena.services import Lifecycle, Services, services_of
 from limena.tokens import KeyRing
 from limena.transaction import Database
 
@@ -53,6 +60,7 @@ def create_app(settings: Settings, *, endpoints: Sequence[Endpoint] = ENDPOINTS)
         statement_timeout_ms=settings.statement_timeout_ms,
     )
     hasher = PasswordHasher(settings.bcrypt_cost, settings.password_workers)
+    metrics = Metrics()
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
@@ -64,12 +72,7 @@ def create_app(settings: Settings, *, endpoints: Sequence[Endpoint] = ENDPOINTS)
 
     app = Starlette(
         routes=starlette_routes(endpoints),
-        middleware=[
-            # From the outside in.
-            Middleware(RequestId),
-            Middleware(SecurityHeaders, hsts=settings.environment == "production"),
-            Middleware(ErrorBoundary),
-        ],
+        middleware=_middleware(settings, metrics),
         exception_handlers={
             Problem: _on_problem,
             CatalogError: _on_catalog_error,
@@ -85,10 +88,51 @@ def create_app(settings: Settings, *, endpoints: Sequence[Endpoint] = ENDPOINTS)
         keys=KeyRing.from_settings(settings),
         hasher=hasher,
         database=Database(app_pool, auth_pool, procedures_of(endpoints)),
+        csrf=Csrf(
+            secrets.derive(settings.secret_key, secrets.CSRF),
+            base_url=settings.base_url,
+            other_origins=settings.front_door.cors_origins,
+            is_production=settings.environment == "production",
+        ),
+        refresh_key=secrets.derive(settings.secret_key, secrets.REFRESH),
+        mail_key=secrets.derive(settings.secret_key, secrets.MAIL),
         expected_digest=expected_digest(source_dir()),
         endpoints=tuple(endpoints),
+        metrics=metrics,
+        lifecycle=Lifecycle(),
     )
     return app
+
+
+def _middleware(settings: Settings, metrics: Metrics) -> list[Middleware]:
+    """From the outside in."""
+    door = settings.front_door
+    layers = [
+        Middleware(RequestId),
+        Middleware(ClientAddress, header=door.proxy_header, trusted=door.trusted_proxies),
+        Middleware(RequestLog),
+        Middleware(Measure, metrics=metrics),
+        Middleware(SecurityHeaders, hsts=settings.environment == "production"),
+        Middleware(ErrorBoundary),
+    ]
+    if door.allowed_hosts:
+        layers.append(Middleware(AllowedHosts, hosts=door.allowed_hosts))
+    if door.cors_origins:
+        layers.append(
+            Middleware(
+                CORSMiddleware,
+                allow_origins=door.cors_origins,
+                allow_credentials=True,
+                allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
+                allow_headers=["Authorization", "Content-Type", "Idempotency-Key", "X-CSRF-Token"],
+                expose_headers=["RateLimit", "RateLimit-Policy", "Retry-After", "X-Request-Id"],
+                max_age=600,
+            )
+        )
+    if door.rate_limits is not None:
+        limiter = Limiter(door.rate_limits, create_storage(door.rate_limit_storage), metrics)
+        layers.append(Middleware(RateLimits, limiter=limiter, metrics=metrics))
+    return layers
 
 
 def procedures_of(endpoints: Sequence[Endpoint]) -> set[str]:

@@ -10,24 +10,34 @@ connection.
 
 from __future__ import annotations
 
+import base64
 import os
 import re
 import stat
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from email.headerregistry import Address
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final, Literal, TypeVar
 
 import psycopg
+from limits import RateLimitItem
 from psycopg.conninfo import conninfo_to_dict
 
+from limena import front_door
+from limena.delivery import SmtpServer
+from limena.front_door import BUDGETS, Budget, FrontDoor
+from limena.mail import BadAddressError, parse_sender
 from limena.tokens import KeyStrengthError, SigningKey
 
 Environment = Literal["development", "production"]
+T = TypeVar("T")
+Registration = Literal["open", "verified", "closed"]
 
 MAX_SECRET_FILE_BYTES: Final = 65_536
 MINIMUM_PASSWORD_LENGTH: Final = 16
 """Characters of a password inside a DSN, in production. A generated one has 22 and more; nobody types it."""
+MINIMUM_SECRET_KEY_BYTES: Final = 32
 MINIMUM_BCRYPT_COST: Final = 4
 MAXIMUM_BCRYPT_COST: Final = 16
 """Each step doubles the time: 12 takes about 0.3 s, 16 about 5 s."""
@@ -35,7 +45,13 @@ MINIMUM_PRODUCTION_BCRYPT_COST: Final = 10
 """The least that OWASP's password storage cheat sheet accepts for bcrypt. The default is 12."""
 
 _ORIGIN: Final = re.compile(r"(https?)://(?:[a-z0-9.-]+|\[[0-9a-f:]+\])(?::[0-9]{1,5})?")
-_HOW_TO_MAKE_A_KEY: Final = "openssl genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:3072 -out jwt-key.pem"
+_HOW_TO_MAKE_A_KEY: Final = "limena jwt-key generate --out jwt-key.pem"
+_DEVELOPMENT_SENDER: Final = Address(display_name="Limena", username="limena", domain="localhost")
+_HOW_TO_MAKE_A_SECRET: Final = "openssl rand -base64 32"  # noqa: S105 – a command
+_WHICH_KEY: Final = {
+    "LIMENA_JWT_PREVIOUS_KEY": "give the one that signed before LIMENA_JWT_KEY.",
+    "LIMENA_JWT_NEXT_KEY": "give the one that will sign after LIMENA_JWT_KEY.",
+}
 
 
 class ConfigError(Exception):
@@ -68,6 +84,9 @@ VARIABLES: Final = (
     Variable("LIMENA_BASE_URL", "URL", None),
     Variable("LIMENA_JWT_KEY", "PEM", None, is_secret=True),
     Variable("LIMENA_JWT_PREVIOUS_KEY", "PEM", None, is_secret=True),
+    Variable("LIMENA_JWT_NEXT_KEY", "PEM", None, is_secret=True),
+    Variable("LIMENA_SECRET_KEY", "base64", None, is_secret=True),
+    Variable("LIMENA_REGISTRATION", "`open`, `verified` or `closed`", None),
     Variable("LIMENA_BCRYPT_COST", "whole number", "12"),
     Variable("LIMENA_PASSWORD_WORKERS", "whole number", "2"),
     Variable("LIMENA_APP_POOL_SIZE", "whole number", "10"),
@@ -75,6 +94,28 @@ VARIABLES: Final = (
     Variable("LIMENA_POOL_TIMEOUT_SECONDS", "number", "5"),
     Variable("LIMENA_STATEMENT_TIMEOUT_MS", "whole number", "5000"),
     Variable("LIMENA_MAX_BODY_BYTES", "whole number", "65536"),
+    Variable("LIMENA_TLS_CERT", "file", None),
+    Variable("LIMENA_TLS_KEY", "file", None),
+    Variable("LIMENA_TRUSTED_PROXIES", "list of CIDR blocks", None),
+    Variable("LIMENA_PROXY_HEADER", "`x-forwarded-for` or `forwarded`", "x-forwarded-for"),
+    Variable("LIMENA_ALLOWED_HOSTS", "list of hosts", None),
+    Variable("LIMENA_CORS_ORIGINS", "list of origins", None),
+    Variable("LIMENA_RATE_LIMITS", "`on` or `off`", "on"),
+    Variable("LIMENA_RATE_LIMIT_STORAGE", "URL", "memory://", is_secret=True),
+    Variable("LIMENA_RATE_LIMIT_LOG_IN", "rate", "30/minute"),
+    Variable("LIMENA_RATE_LIMIT_REGISTRATION", "rate", "20/hour"),
+    Variable("LIMENA_RATE_LIMIT_RESET", "rate", "20/hour"),
+    Variable("LIMENA_RATE_LIMIT_FAILED_KEYS", "rate", "30/minute"),
+    Variable("LIMENA_RATE_LIMIT_OTHER", "rate", "3000/minute"),
+    Variable("LIMENA_HEADER_TIMEOUT_SECONDS", "number", "10"),
+    Variable("LIMENA_BODY_TIMEOUT_SECONDS", "number", "30"),
+    Variable("LIMENA_MAX_CONNECTIONS", "whole number", "1000"),
+    Variable("LIMENA_DRAIN_SECONDS", "number", "6"),
+    Variable("LIMENA_METRICS", "`on` or `off`", "on"),
+    Variable("LIMENA_METRICS_TOKEN", "text", None, is_secret=True),
+    Variable("LIMENA_SECURITY_CONTACT", "URI", None),
+    Variable("LIMENA_SMTP_URL", "URL", None, is_secret=True),
+    Variable("LIMENA_MAIL_FROM", "address", None),
     Variable("LIMENA_DEV_BINDIR", "folder", None),
 )
 _BY_NAME: Final = {variable.name: variable for variable in VARIABLES}
@@ -96,7 +137,10 @@ class Settings:
     base_url: str
     """Scheme and host, no slash at the end. It is also the issuer (`iss`) of every token."""
     jwt_keys: tuple[str, ...] = field(repr=False)
-    """PEM private keys: the current one, then the previous one if there is one."""
+    """PEM private keys: the current one, which signs; then the previous and the next one, if there are any."""
+    secret_key: bytes = field(repr=False)
+    """32 bytes or more, of which `limena.secrets` derives what is not a key pair."""
+    registration: Registration
     bcrypt_cost: int
     password_workers: int
     app_pool_size: int
@@ -104,6 +148,7 @@ class Settings:
     pool_timeout_seconds: float
     statement_timeout_ms: int
     max_body_bytes: int
+    front_door: FrontDoor
 
     @classmethod
     def from_env(cls, env: Mapping[str, str]) -> Settings:
@@ -118,6 +163,8 @@ class Settings:
             deploy_dsn=reader.dsn("LIMENA_DEPLOY_DSN"),
             base_url=reader.base_url(),
             jwt_keys=reader.jwt_keys(),
+            secret_key=reader.secret_key(),
+            registration=reader.registration(),
             bcrypt_cost=reader.bcrypt_cost(),
             password_workers=reader.whole_number("LIMENA_PASSWORD_WORKERS", 1, 64),
             app_pool_size=reader.whole_number("LIMENA_APP_POOL_SIZE", 1, 1000),
@@ -125,6 +172,7 @@ class Settings:
             pool_timeout_seconds=reader.number("LIMENA_POOL_TIMEOUT_SECONDS", 0.1, 60),
             statement_timeout_ms=reader.whole_number("LIMENA_STATEMENT_TIMEOUT_MS", 100, 600_000),
             max_body_bytes=reader.whole_number("LIMENA_MAX_BODY_BYTES", 1024, 10_485_760),
+            front_door=reader.front_door(),
         )
         reader.raise_problems()
         return settings
@@ -153,6 +201,35 @@ class OperatorSettings:
             readonly_dsn=reader.dsn("LIMENA_READONLY_DSN"),
             maintenance_dsn=reader.dsn("LIMENA_MAINTENANCE_DSN"),
             deploy_dsn=reader.dsn("LIMENA_DEPLOY_DSN"),
+        )
+        reader.raise_problems()
+        return settings
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerSettings:
+    """What `limena worker` needs. It runs where no key that signs tokens and no log-in of the API has to be."""
+
+    environment: Environment
+    maintenance_dsn: str = field(repr=False)
+    base_url: str
+    """Scheme and host, no slash at the end: where the links in mails lead."""
+    secret_key: bytes = field(repr=False)
+    smtp: SmtpServer | None
+    """None in development alone, where mails go to files then."""
+    mail_from: Address
+
+    @classmethod
+    def from_env(cls, env: Mapping[str, str]) -> WorkerSettings:
+        """Raises `ConfigError` with every problem that it found."""
+        reader = _Reader(env)
+        settings = cls(
+            environment=reader.environment,
+            maintenance_dsn=reader.required_dsn("LIMENA_MAINTENANCE_DSN", "limena_maintenance", who="the worker"),
+            base_url=reader.base_url(),
+            secret_key=reader.secret_key(),
+            smtp=reader.smtp_server(),
+            mail_from=reader.mail_from(),
         )
         reader.raise_problems()
         return settings
@@ -199,10 +276,10 @@ class _Reader:
             )
         return dsn
 
-    def required_dsn(self, name: str, role: str) -> str:
+    def required_dsn(self, name: str, role: str, *, who: str = "the API") -> str:
         if not self._is_given(name):
             self._problems.append(
-                f"{name} is not set: it is the DSN with which the API logs in as {role}, such as {_example_dsn(role)} ."
+                f"{name} is not set: it is the DSN with which {who} logs in as {role}, such as {_example_dsn(role)} ."
             )
         return self.dsn(name) or ""
 
@@ -220,7 +297,7 @@ class _Reader:
 
     def jwt_keys(self) -> tuple[str, ...]:
         keys: dict[str, str] = {}
-        for name in ("LIMENA_JWT_KEY", "LIMENA_JWT_PREVIOUS_KEY"):
+        for name in ("LIMENA_JWT_KEY", "LIMENA_JWT_PREVIOUS_KEY", "LIMENA_JWT_NEXT_KEY"):
             pem = self._secret(name)
             if pem is None:
                 continue
@@ -230,7 +307,7 @@ class _Reader:
                 self._problems.append(f"{name} {error}; make one with: {_HOW_TO_MAKE_A_KEY}")
                 continue
             if kid in keys:
-                self._problems.append(f"{name} is the same key as LIMENA_JWT_KEY: give the one that signed before it.")
+                self._problems.append(f"{name} is the same key as another one: {_WHICH_KEY[name]}")
             keys[kid] = pem
         if not self._is_given("LIMENA_JWT_KEY"):
             self._problems.append(
@@ -238,9 +315,113 @@ class _Reader:
             )
         return tuple(keys.values())
 
+    def secret_key(self) -> bytes:
+        text = self._secret("LIMENA_SECRET_KEY")
+        if text is None:
+            if not self._is_given("LIMENA_SECRET_KEY"):
+                self._problems.append(
+                    "LIMENA_SECRET_KEY is not set: CSRF tokens, links in mails and refresh tokens are made with it; "
+                    f"make one with: {_HOW_TO_MAKE_A_SECRET}"
+                )
+            return b""
+        try:
+            key = base64.b64decode(text, validate=True)
+        except ValueError:
+            key = b""
+        if len(key) < MINIMUM_SECRET_KEY_BYTES or len(set(key)) < MINIMUM_SECRET_KEY_BYTES // 2:
+            self._problems.append(
+                f"LIMENA_SECRET_KEY is not the base64 of {MINIMUM_SECRET_KEY_BYTES} random bytes or more; "
+                f"make one with: {_HOW_TO_MAKE_A_SECRET}"
+            )
+        return key
+
+    def registration(self) -> Registration:
+        default = "closed" if self.environment == "production" else "open"
+        match self._text("LIMENA_REGISTRATION") or default:
+            case "open":
+                return "open"
+            case "verified":
+                return "verified"
+            case "closed":
+                return "closed"
+            case other:
+                self._problems.append(f"LIMENA_REGISTRATION is {other!r}: it is open, verified or closed.")
+                return "closed"
+
+    def smtp_server(self) -> SmtpServer | None:
+        if self.environment == "production" and not self._is_given("LIMENA_SMTP_URL"):
+            self._problems.append(
+                "LIMENA_SMTP_URL is not set: it is the server that takes the mails, such as "
+                "smtp://USER:PASSWORD@smtp.example.com or smtps://USER:PASSWORD@smtp.example.com ."
+            )
+        return self._parsed("LIMENA_SMTP_URL", lambda text: SmtpServer.parse(text) if text else None, None)
+
+    def mail_from(self) -> Address:
+        """In development anything will do, as long as no mail leaves the machine."""
+        if text := self._text("LIMENA_MAIL_FROM"):
+            try:
+                return parse_sender(text)
+            except BadAddressError:
+                self._problems.append(
+                    f"LIMENA_MAIL_FROM is {text!r}: it is an address, or a name and an address such as "
+                    "Limena <no-reply@example.com> ."
+                )
+        elif self.environment == "production" or self._is_given("LIMENA_SMTP_URL"):
+            self._problems.append("LIMENA_MAIL_FROM is not set: it is the address that mails come from.")
+        return _DEVELOPMENT_SENDER
+
     def bcrypt_cost(self) -> int:
         least = MINIMUM_PRODUCTION_BCRYPT_COST if self.environment == "production" else MINIMUM_BCRYPT_COST
         return self.whole_number("LIMENA_BCRYPT_COST", least, MAXIMUM_BCRYPT_COST)
+
+    def front_door(self) -> FrontDoor:
+        cert, key = self._path("LIMENA_TLS_CERT"), self._path("LIMENA_TLS_KEY")
+        if (cert is None) != (key is None):
+            self._problems.append("LIMENA_TLS_CERT and LIMENA_TLS_KEY belong together: set both of them, or none.")
+        return FrontDoor(
+            tls_cert=cert,
+            tls_key=key,
+            trusted_proxies=self._parsed("LIMENA_TRUSTED_PROXIES", front_door.networks, ()),
+            proxy_header=self._parsed("LIMENA_PROXY_HEADER", front_door.proxy_header, "x-forwarded-for"),
+            allowed_hosts=self._parsed("LIMENA_ALLOWED_HOSTS", front_door.hosts, ()),
+            cors_origins=self._parsed("LIMENA_CORS_ORIGINS", front_door.origins, ()),
+            rate_limits=self._rate_limits(),
+            rate_limit_storage=self._parsed("LIMENA_RATE_LIMIT_STORAGE", front_door.storage_url, front_door.MEMORY),
+            header_timeout_seconds=self.number("LIMENA_HEADER_TIMEOUT_SECONDS", 0.1, 120),
+            body_timeout_seconds=self.number("LIMENA_BODY_TIMEOUT_SECONDS", 0.1, 600),
+            max_connections=self.whole_number("LIMENA_MAX_CONNECTIONS", 1, 100_000),
+            drain_seconds=self.number("LIMENA_DRAIN_SECONDS", 0, 120),
+            metrics=self._parsed("LIMENA_METRICS", front_door.switch, True),
+            metrics_token=self._parsed(
+                "LIMENA_METRICS_TOKEN", lambda text: front_door.token(text) if text else None, None
+            ),
+            security_contact=self._parsed(
+                "LIMENA_SECURITY_CONTACT", lambda text: front_door.contact(text, self._text("LIMENA_BASE_URL")), ""
+            ),
+        )
+
+    def _rate_limits(self) -> dict[Budget, RateLimitItem] | None:
+        budgets = {
+            name: self._parsed(f"LIMENA_RATE_LIMIT_{name.upper().replace('-', '_')}", front_door.rate_limit, None)
+            for name in BUDGETS
+        }
+        if self._parsed("LIMENA_RATE_LIMITS", front_door.switch, True):
+            return {name: limit for name, limit in budgets.items() if limit is not None}
+        if self.environment == "production":
+            self._problems.append("LIMENA_RATE_LIMITS is off, which production refuses.")
+        return None
+
+    def _parsed(self, name: str, parse: Callable[[str], T], fallback: T) -> T:
+        """What `parse` makes of the text; its ValueError completes a sentence that begins with the name."""
+        text = (self._secret(name) or _BY_NAME[name].default or "") if _BY_NAME[name].is_secret else self._text(name)
+        try:
+            return parse(text)
+        except ValueError as error:
+            self._problems.append(f"{name} {error}")
+            return fallback
+
+    def _path(self, name: str) -> Path | None:
+        return Path(text) if (text := self._text(name)) else None
 
     def whole_number(self, name: str, least: int, most: int) -> int:
         text = self._text(name)

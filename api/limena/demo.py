@@ -1,7 +1,7 @@
 """Demo data: two tenants with people in every role, API keys, and a platform admin, through the public procedures
 alone.
 
-No row is inserted behind the procedures' back: what is shown here is what a client could have made, audited like
+No row is written behind the procedures' back: what is shown here is what a client could have made, audited like
 theirs. Passwords, keys and tokens are drawn first, as a `Plan`, which the caller keeps in a private file; then `build`
 makes what the plan says. Each step looks whether it was taken already, so that a plan that was interrupted anywhere, by
 a `kill -9` too, is completed by building it again.
@@ -21,6 +21,7 @@ import psycopg
 from psycopg import errors
 
 from limena import api_key_format
+from limena.deploy import owner_connection
 from limena.passwords import PasswordHasher
 from limena.promotion import promote_user
 from limena.tokens import new_session_secret, secret_hash
@@ -99,8 +100,12 @@ def build(plan: Plan, *, app_dsn: str, auth_dsn: str, deploy_dsn: str, bcrypt_co
     """Makes what is not there yet, and returns it in the shape of `demo` in dev.json. Raises `DemoError`."""
     hashes = asyncio.run(_hash_all(plan, bcrypt_cost))
     try:
-        with psycopg.connect(app_dsn, autocommit=True) as app, psycopg.connect(auth_dsn, autocommit=True) as auth:
-            builder = _Builder(app, auth, hashes)
+        with (
+            psycopg.connect(app_dsn, autocommit=True) as app,
+            psycopg.connect(auth_dsn, autocommit=True) as auth,
+            owner_connection(deploy_dsn) as owner,
+        ):
+            builder = _Builder(app, auth, owner, hashes)
             first = builder.team(plan.first)
             second = builder.team(plan.second)
             builder.register(plan.platform_admin, tenant_name=None)
@@ -111,10 +116,10 @@ def build(plan: Plan, *, app_dsn: str, auth_dsn: str, deploy_dsn: str, bcrypt_co
     return {**first, "platform_admin": admin, "second_tenant": second}
 
 
-def is_present(email: str, *, auth_dsn: str) -> bool:
+def is_present(email: str, *, deploy_dsn: str) -> bool:
     """Whether the database knows the address: demo data may have gone with the database in which it was."""
-    with psycopg.connect(auth_dsn, autocommit=True) as auth:
-        return _find_log_in(auth, email) is not None
+    with owner_connection(deploy_dsn) as owner:
+        return _find_user(owner, email) is not None
 
 
 def _new_team(name: str, domain: str, display_names: tuple[str, str, str, str]) -> Team:
@@ -157,6 +162,8 @@ class _Session:
 class _Builder:
     app: Connection
     auth: Connection
+    owner: Connection
+    """Looks who is there, and changes nothing: a log-in that is tried out would count as a failure."""
     hashes: Mapping[str, str] = field(repr=False)
     """What to store for a password, by address."""
 
@@ -174,7 +181,7 @@ class _Builder:
         return {**_shown(team.owner, session), "people": people}
 
     def register(self, person: Person, *, tenant_name: str | None) -> None:
-        if _find_log_in(self.auth, person.email) is not None:
+        if _find_user(self.owner, person.email) is not None:
             return
         _one(
             self.auth,
@@ -190,7 +197,7 @@ class _Builder:
         )
 
     def log_in(self, person: Person) -> _Session:
-        found = _find_log_in(self.auth, person.email)
+        found = _find_user(self.owner, person.email)
         if found is None:
             raise DemoError(f"The demo data is not complete: there is no user {person.email}.")
         user_id, password_hash = found
@@ -212,7 +219,7 @@ class _Builder:
     def join(self, person: Person, role: str, token_hash: bytes, session: _Session) -> None:
         """Invites as the owner, and accepts as the person. Accepting makes user and membership in one transaction, so
         whoever is a user is a member."""
-        if _find_log_in(self.auth, person.email) is not None:
+        if _find_user(self.owner, person.email) is not None:
             return
         with suppress(errors.UniqueViolation):  # invited before an interruption, with this same token
             _one(
@@ -274,10 +281,9 @@ def _shown(person: Person, session: _Session) -> dict[str, Any]:
     }
 
 
-def _find_log_in(auth: Connection, email: str) -> tuple[Any, str] | None:
-    row = auth.execute(
-        "select found.user_id, found.password_hash from limena.find_log_in(p_email => %(email)s) as found",
-        {"email": email},
+def _find_user(owner: Connection, email: str) -> tuple[Any, str] | None:
+    row = owner.execute(
+        "select u.id, u.password_hash from limena.users as u where u.email = %(email)s", {"email": email}
     ).fetchone()
     return None if row is None else (row[0], row[1])
 

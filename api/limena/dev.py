@@ -5,6 +5,8 @@ The folder (0700) is the one place where development keeps secrets in files:
     lock              held by the running `limena dev`
     postgres/         the embedded PostgreSQL: its data, its socket and its log
     jwt-key.pem       the key that signs tokens, made at the first start
+    secret-key        of which CSRF tokens, links in mails and refresh tokens are made, likewise
+    tls-cert.pem      the throwaway certificate of --tls, and tls-key.pem its key
     demo.pending      the demo data that is being made; gone once it is in dev.json
     mail/             the mails that would have been sent, without LIMENA_SMTP_URL
     dev.json          address, DSNs and demo log-ins, for people and programs
@@ -16,14 +18,19 @@ with LIMENA_ENV=production, and on a server of your own unless LIMENA_ENV=develo
 from __future__ import annotations
 
 import asyncio
+import base64
 import errno
 import fcntl
 import json
+import logging
 import os
 import secrets
+import shlex
 import signal
 import socket
+import ssl
 import stat
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
@@ -31,17 +38,17 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, Final
 
-import uvicorn
-from cryptography.hazmat.primitives.asymmetric import rsa
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-from starlette.types import ASGIApp
+from starlette.applications import Starlette
 
-from limena import demo
+from limena import demo, logs
 from limena.app import create_app
 from limena.config import VARIABLES, OperatorSettings, SecretFileError, Settings, WorkerSettings, read_secret_file
 from limena.deploy import deploy
 from limena.embedded import PostgresServer
-from limena.tokens import MINIMUM_RSA_BITS
+from limena.http_server import HttpServer, ServerConfig
+from limena.private_files import write_private
+from limena.tls import create_context, is_fresh, throwaway_certificate
+from limena.tokens import new_private_key
 from limena.worker import Worker, create_worker
 
 DEFAULT_PORT: Final = 8000
@@ -50,7 +57,6 @@ HOST: Final = "127.0.0.1"
 BCRYPT_COST: Final = "10"
 """A quarter of production's time. LIMENA_BCRYPT_COST overrides it."""
 
-_DRAIN_SECONDS: Final = 10
 _POLL_SECONDS: Final = 1.0
 """A mail lies in its folder soon after the request that caused it."""
 _OWN_SETTINGS: Final = {"LIMENA_ENV", "LIMENA_BASE_URL"}
@@ -66,19 +72,22 @@ class AlreadyRunning(DevError):
     """Another process holds the folder."""
 
 
-def run(data_dir: Path, *, port: int, with_demo: bool, env: Mapping[str, str], echo: Echo) -> None:
+def run(
+    data_dir: Path, *, port: int, with_demo: bool, env: Mapping[str, str], echo: Echo, with_tls: bool = False
+) -> None:
     """Starts everything, serves until Ctrl-C, SIGTERM or SIGHUP, stops everything, and returns.
 
     `port` 0 takes a free one. Belongs into the main thread, because it handles signals. Raises `DevError`, and what the
     configuration, the embedded PostgreSQL, the deploy and the demo data raise; each text is for whoever started it."""
     if env.get("LIMENA_ENV") == "production":
         raise DevError("LIMENA_ENV is production: limena dev is for development, and keeps secrets in files.")
+    logs.configure(sys.stderr, level=logging.WARNING)
     folder = _Folder(data_dir)
     with _signals() as signals, ExitStack() as stack:
         try:
             stack.enter_context(folder.locked())
             listener = stack.enter_context(_listen(port))
-            base_url = f"http://{HOST}:{listener.getsockname()[1]}"
+            base_url = f"{'https' if with_tls else 'http'}://{HOST}:{listener.getsockname()[1]}"
             dsns = stack.enter_context(_database(folder, env, echo))
             _deploy(dsns, echo)
             settings = _settings(folder, dsns, base_url, env)
@@ -87,6 +96,7 @@ def run(data_dir: Path, *, port: int, with_demo: bool, env: Mapping[str, str], e
             folder.forget_plan()
             server = _Server(
                 create_app(settings),
+                tls=folder.tls_context() if with_tls else None,
                 announce=lambda: _announce(folder, base_url, shown, echo),
                 worker=_worker(folder, dsns, base_url, env),
             )
@@ -190,6 +200,7 @@ def _variables(folder: _Folder, dsns: _Dsns, base_url: str, env: Mapping[str, st
         "LIMENA_ENV": "development",
         "LIMENA_BASE_URL": base_url,
         "LIMENA_JWT_KEY": folder.jwt_key(),
+        "LIMENA_SECRET_KEY": folder.secret_key(),
         "LIMENA_DEPLOY_DSN": dsns.superuser,
         "LIMENA_APP_DSN": dsns.app,
         "LIMENA_AUTH_DSN": dsns.auth,
@@ -226,10 +237,10 @@ def _demo_data(folder: _Folder, settings: Settings, echo: Echo) -> dict[str, Any
     """Made once. A plan that is still there was interrupted, and is completed."""
     plan, known = folder.read_plan(), folder.known_demo()
     if plan is None:
-        if known is not None and demo.is_present(known["email"], auth_dsn=settings.auth_dsn):
+        if known is not None and demo.is_present(known["email"], deploy_dsn=settings.deploy_dsn or ""):
             return known
         plan = demo.new_plan()
-        if demo.is_present(plan.first.owner.email, auth_dsn=settings.auth_dsn):
+        if demo.is_present(plan.first.owner.email, deploy_dsn=settings.deploy_dsn or ""):
             raise DevError(
                 f"The database has the demo data, but {folder.path} no longer has its passwords (they were in "
                 "dev.json): start with --no-demo, or on another folder or database."
@@ -246,6 +257,7 @@ def _demo_data(folder: _Folder, settings: Settings, echo: Echo) -> dict[str, Any
 
 
 def _announce(folder: _Folder, base_url: str, shown: dict[str, Any] | None, echo: Echo) -> None:
+    trust = f"--cacert {shlex.quote(str(folder.tls_cert))} " if base_url.startswith("https:") else ""
     lines = ["", f"Limena runs on {base_url}", ""]
     if shown is not None:
         lines += [
@@ -254,7 +266,7 @@ def _announce(folder: _Folder, base_url: str, shown: dict[str, Any] | None, echo
             f"  API key    {shown['api_key']}",
             "",
             "Try it:",
-            f"curl -s -H 'Authorization: Bearer {shown['api_key']}' {base_url}/api/v1/me",
+            f"curl -s {trust}-H 'Authorization: Bearer {shown['api_key']}' {base_url}/api/v1/me",
             "",
         ]
     lines.append(f"{folder.dev_path} has the database's DSNs and everyone who can log in. Ctrl-C stops it.")
@@ -277,6 +289,9 @@ class _Folder:
         self._dev: Final = self.path / "dev.json"
         self._plan: Final = self.path / "demo.pending"
         self._jwt_key: Final = self.path / "jwt-key.pem"
+        self.tls_cert: Final = self.path / "tls-cert.pem"
+        self._tls_key: Final = self.path / "tls-key.pem"
+        self._secret_key: Final = self.path / "secret-key"
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -296,7 +311,7 @@ class _Folder:
             os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
             for left_over in self.path.glob(".*.tmp"):
                 left_over.unlink()
-            _write_private(self.path / ".gitignore", "*\n")
+            write_private(self.path / ".gitignore", "*\n")
             yield
         finally:
             os.close(descriptor)
@@ -326,10 +341,26 @@ class _Folder:
         """The PEM of this folder's signing key, made when there is none."""
         if (pem := self._read(self._jwt_key)) is not None:
             return pem
-        key = rsa.generate_private_key(public_exponent=65537, key_size=MINIMUM_RSA_BITS)
-        pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode("ascii")
-        _write_private(self._jwt_key, pem)
+        pem = new_private_key()
+        write_private(self._jwt_key, pem)
         return pem
+
+    def secret_key(self) -> str:
+        """The base64 of this folder's secret key, made when there is none."""
+        if (text := self._read(self._secret_key)) is not None:
+            return text.strip()
+        text = base64.b64encode(secrets.token_bytes(32)).decode("ascii")
+        write_private(self._secret_key, text + "\n")
+        return text
+
+    def tls_context(self) -> ssl.SSLContext:
+        """With a throwaway certificate, made when there is none that is good for another day."""
+        certificate = self._read(self.tls_cert)
+        if certificate is None or not self._tls_key.exists() or not is_fresh(certificate):
+            certificate, key = throwaway_certificate()
+            write_private(self._tls_key, key)
+            write_private(self.tls_cert, certificate)
+        return create_context(self.tls_cert, self._tls_key)
 
     def read_dev(self) -> dict[str, Any] | None:
         text = self._read(self._dev)
@@ -342,7 +373,7 @@ class _Folder:
         return dev
 
     def write_dev(self, dev: dict[str, Any]) -> None:
-        _write_private(self._dev, json.dumps(dev, indent=2) + "\n")
+        write_private(self._dev, json.dumps(dev, indent=2) + "\n")
 
     def known_demo(self) -> dict[str, Any] | None:
         """The demo data of an earlier start."""
@@ -353,7 +384,7 @@ class _Folder:
         return None if text is None else demo.Plan.from_json(text)
 
     def write_plan(self, plan: demo.Plan) -> None:
-        _write_private(self._plan, plan.to_json())
+        write_private(self._plan, plan.to_json())
 
     def forget_plan(self) -> None:
         """Only after dev.json has what it held."""
@@ -366,22 +397,6 @@ class _Folder:
             return read_secret_file(path)
         except SecretFileError as error:
             raise DevError(f"{path} {error}.") from None
-
-
-def _write_private(path: Path, text: str) -> None:
-    """All or nothing, 0600 from the first byte on, and on disk before the name points to it."""
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-    with open(descriptor, "w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(descriptor)
-    temporary.replace(path)
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
 
 
 # The server
@@ -403,25 +418,13 @@ def _listen(port: int) -> Iterator[socket.socket]:
         yield listener
 
 
-class _Server(uvicorn.Server):
-    """With a worker beside it, so that one process is all there is."""
+class _Server(HttpServer):
+    """With a worker beside it, so that one process is all there is. It ends at once: nobody balances its load."""
 
-    def __init__(self, app: ASGIApp, announce: Callable[[], None], worker: Worker) -> None:
-        config = uvicorn.Config(
-            app,
-            loop="uvloop",
-            http="httptools",
-            ws="none",
-            lifespan="on",
-            log_level="warning",
-            access_log=False,
-            server_header=False,
-            # Nothing stands in front of it: X-Forwarded-For would be a client's invention.
-            proxy_headers=False,
-            timeout_graceful_shutdown=_DRAIN_SECONDS,
-        )
-        super().__init__(config)
-        self._announce: Final = announce
+    def __init__(
+        self, app: Starlette, announce: Callable[[], None], worker: Worker, *, tls: ssl.SSLContext | None
+    ) -> None:
+        super().__init__(ServerConfig(app, drain_seconds=0, tls=tls), announce=announce)
         self._worker: Final = worker
 
     async def serve(self, sockets: list[socket.socket] | None = None) -> None:
@@ -433,19 +436,11 @@ class _Server(uvicorn.Server):
             stop.set()
             await working
 
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        if self.started:
-            self._announce()
-
     def run(self, sockets: list[socket.socket] | None = None) -> None:
         try:
             super().run(sockets)
         except SystemExit:  # its way to say that the application's start failed
             raise DevError("The server could not be started; the lines above say why.") from None
-
-    def stop(self) -> None:
-        self.should_exit = True
 
 
 class _Stopped(BaseException):

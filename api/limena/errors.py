@@ -35,12 +35,21 @@ CODES: Final[Mapping[str, Code]] = {
     "session_revoked": Code(401, "Session ended", "The session has ended. Log in again."),
     "invalid_api_key": Code(401, "Invalid API key", "The API key is not valid."),
     "forbidden": Code(403, "Forbidden", "Your role or your key does not allow this."),
+    "csrf_failed": Code(
+        403,
+        "CSRF check failed",
+        "Send the cookie limena_csrf and its value in X-CSRF-Token. GET /api/v1/auth/csrf sets it.",
+    ),
     "not_found": Code(404, "Not found", "There is nothing here."),
     "method_not_allowed": Code(405, "Method not allowed", "This path does not have this method."),
+    "request_timeout": Code(408, "Request timeout", "The request took too long to arrive."),
     "conflict": Code(409, "Conflict", "This contradicts what exists already."),
     "payload_too_large": Code(413, "Body too large", "The body is larger than this server reads."),
+    "uri_too_long": Code(414, "URI too long", "The path and the query string are longer than this server reads."),
     "unsupported_media_type": Code(415, "Unsupported media type", "The body must be application/json in UTF-8."),
     "validation_failed": Code(422, "Validation failed", "The request has a field that cannot be accepted."),
+    "rate_limited": Code(429, "Too many requests", "That was too often. Retry-After says when to try again."),
+    "headers_too_large": Code(431, "Header fields too large", "The header is larger than this server reads."),
     "internal_error": Code(500, "Internal error", "This is our fault. The request id helps us to find out why."),
     "unavailable": Code(503, "Unavailable", "The service cannot answer at the moment. Try again soon."),
 }
@@ -77,6 +86,24 @@ CONSTRAINTS: Final[Mapping[str, tuple[str, str]]] = {
     ),
     "api_keys_scopes_check": ("scopes", "must name 1 to 100 permissions"),
     "api_keys_expires_at_check": ("expires_at", "must lie in the future"),
+    "users_email_check": ("email", "must be an e-mail address"),
+    "users_display_name_check": (
+        "display_name",
+        "must have 1 to 100 characters, no space at its ends and no control characters",
+    ),
+    "tenants_name_check": (
+        "tenant_name",
+        "must have 1 to 100 characters, no space at its ends and no control characters",
+    ),
+    "registrations_email_check": ("email", "must be an e-mail address"),
+    "registrations_display_name_check": (
+        "display_name",
+        "must have 1 to 100 characters, no space at its ends and no control characters",
+    ),
+    "registrations_tenant_name_check": (
+        "tenant_name",
+        "must have 1 to 100 characters, no space at its ends and no control characters",
+    ),
 }
 """Constraint → the field that broke it, and how."""
 

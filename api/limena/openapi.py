@@ -11,10 +11,12 @@ from collections.abc import Mapping, Sequence
 from typing import Final, cast
 
 import limena
+from limena.authentication import REFRESH_COOKIE
+from limena.csrf import HEADER, SAFE_METHODS
 from limena.errors import CODES, FieldError, Problem
 from limena.input import Field
 from limena.procedures import Argument, Catalog
-from limena.routing import Endpoint, HandlerRoute, ProcedureRoute, fields_of
+from limena.routing import Caller, Endpoint, HandlerRoute, ProcedureRoute, fields_of
 from limena.schemas import FIELDS, SCHEMAS
 from limena.values import Json
 
@@ -54,6 +56,12 @@ def describe(endpoints: Sequence[Endpoint], catalog: Catalog, base_url: str) -> 
                     "bearerFormat": "JWT",
                     "description": "The access token of a log-in, good for 15 minutes.",
                 },
+                "refreshCookie": {
+                    "type": "apiKey",
+                    "in": "cookie",
+                    "name": REFRESH_COOKIE,
+                    "description": "The refresh token of a log-in; in production the name begins with __Secure-.",
+                },
                 "apiKey": {
                     "type": "http",
                     "scheme": "bearer",
@@ -87,29 +95,51 @@ def _operation(endpoint: Endpoint, catalog: Catalog, base_url: str) -> dict[str,
             operation["parameters"] = [
                 *(_parameter(name, "path", arguments[name]) for name in fields.path),
                 *(_parameter(name, "query", arguments[name]) for name in fields.query),
+                *_csrf_parameters(endpoint, is_required=not endpoint.accepts_api_keys),
             ]
             body = {name: _field(name, field, arguments[name]) for name, field in fields.body.items()}
             required = [name for name, field in fields.body.items() if field.required]
             codes |= {"unauthenticated", "token_expired", "session_revoked", "forbidden", "unavailable"}
             codes |= {"validation_failed"}  # if only for a query parameter that no route knows
             codes |= {"not_found"} if fields.path else set()
-            codes |= {"invalid_api_key"} if endpoint.accepts_api_keys else set()
+            codes |= {"invalid_api_key"}
         case HandlerRoute():
             operation["description"] = endpoint.description
-            operation["security"] = []
+            operation["security"] = [{scheme: []} for scheme in _SCHEMES[endpoint.caller]]
+            operation["parameters"] = _csrf_parameters(endpoint, is_required=True)
             body = {name: _field(name, field, None) for name, field in endpoint.body.items()}
             required = [name for name, field in endpoint.body.items() if field.required]
             codes |= {"unavailable"} if endpoint.procedures else set()
+            codes |= _CODES[endpoint.caller]
         case _:
             raise TypeError(f"{endpoint.label} is of a kind that has no documentation")
+    codes |= set() if endpoint.method in SAFE_METHODS else {"csrf_failed"}
     if body:
         codes |= {"invalid_request", "payload_too_large", "unsupported_media_type", "validation_failed"}
         operation["requestBody"] = _request_body(body, required, endpoint.example)
     operation["responses"] = {
-        str(endpoint.status): _answer(endpoint),
+        str(endpoint.status): _answer(endpoint, endpoint.answer),
+        **{str(status): _answer(endpoint, schema) for status, schema in endpoint.also.items()},
         **_problems(codes, endpoint, sorted(body), base_url),
     }
     return operation
+
+
+_SCHEMES: Final = {Caller.ANYONE: [], Caller.SESSION: ["session"], Caller.REFRESH_COOKIE: ["refreshCookie"]}
+_CODES: Final = {
+    Caller.ANYONE: set(),
+    Caller.SESSION: {"unauthenticated", "token_expired", "session_revoked", "invalid_api_key", "forbidden"},
+    Caller.REFRESH_COOKIE: {"unauthenticated", "session_revoked", "invalid_api_key", "forbidden"},
+}
+
+
+def _csrf_parameters(endpoint: Endpoint, *, is_required: bool) -> list[Json]:
+    """Not required where a key may call: then it is needed all the same, unless a key does."""
+    if endpoint.method in SAFE_METHODS:
+        return []
+    description = "The value of the cookie limena_csrf, which GET /api/v1/auth/csrf sets. An API key needs none."
+    schema: Json = {"type": "string"}
+    return [{"name": HEADER, "in": "header", "required": is_required, "description": description, "schema": schema}]
 
 
 def _for_clients(comment: str) -> str:
@@ -161,10 +191,10 @@ def _request_body(
     return {"required": True, "content": {"application/json": content}}
 
 
-def _answer(endpoint: Endpoint) -> Json:
+def _answer(endpoint: Endpoint, name: str | None) -> Json:
     if endpoint.status == 204:
         return {"description": endpoint.summary + ": done", "headers": _HEADERS}
-    schema: Json = {"$ref": f"#/components/schemas/{endpoint.answer}"} if endpoint.answer else {"type": "string"}
+    schema: Json = {"$ref": f"#/components/schemas/{name}"} if name else {"type": "string"}
     return {
         "description": endpoint.summary + ": the answer",
         "headers": _HEADERS,
@@ -185,7 +215,7 @@ def _problems(codes: set[str], endpoint: Endpoint, fields: Sequence[str], base_u
         headers = dict(cast(dict[str, Json], _HEADERS))
         if status == 401:
             headers["WWW-Authenticate"] = {"schema": {"type": "string"}}
-        if status == 503:
+        if status in (429, 503):
             headers["Retry-After"] = {"description": "Seconds.", "schema": {"type": "integer"}}
         examples = {code: {"value": _example(code, endpoint, fields, base_url)} for code in here}
         responses[str(status)] = {

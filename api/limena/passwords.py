@@ -10,7 +10,7 @@ bcrypt releases the GIL, so hashing runs in a bounded pool of threads and never 
 
 Refuses: to raise for a stored hash that is malformed or costs more than any of ours (it verifies as False, in the usual
 time), and to log or return a password. It sets no rules of composition (NIST SP 800-63B section 3.1.1.2, ASVS 5.0
-6.2.5).
+6.2.5): how hard a password is to guess decides.
 """
 
 from __future__ import annotations
@@ -21,11 +21,13 @@ import hmac
 import re
 import secrets
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final, TypeVar
 
 import bcrypt
+
+from limena.guessability import is_guessable
 
 MINIMUM_LENGTH: Final = 12
 MAXIMUM_LENGTH: Final = 256
@@ -42,18 +44,18 @@ _MAXIMUM_COST: Final = 16
 
 
 class PasswordRefused(ValueError):
-    """A password that may not be set. The text is a sentence for its owner, without the password."""
+    """A password that may not be set. The text completes "The field …" for its owner, without the password."""
 
 
 def check_new_password(password: str) -> None:
     """Raises `PasswordRefused` when `password` is shorter than 12 characters, longer than 256, or no Unicode text."""
     normalised = unicodedata.normalize("NFC", password)
     if len(normalised) < MINIMUM_LENGTH:
-        raise PasswordRefused(f"A password has at least {MINIMUM_LENGTH} characters.")
+        raise PasswordRefused(f"must have at least {MINIMUM_LENGTH} characters")
     if len(normalised) > MAXIMUM_LENGTH:
-        raise PasswordRefused(f"A password has at most {MAXIMUM_LENGTH} characters.")
+        raise PasswordRefused(f"must have at most {MAXIMUM_LENGTH} characters")
     if any("\ud800" <= character <= "\udfff" for character in normalised):
-        raise PasswordRefused("A password holds no lone surrogates.")
+        raise PasswordRefused("must be Unicode text: it contains half of a surrogate pair")
 
 
 class HashingBusy(Exception):
@@ -80,8 +82,21 @@ class PasswordHasher:
         self._dummy: Final = _hash(secrets.token_urlsafe(32), cost)
 
     async def hash(self, password: str) -> str:
-        """The text to store. Does not check the length: see `check_new_password`."""
+        """The text to store. Checks nothing: see `check_new`."""
         return await self._run(lambda: _hash(password, self._cost))
+
+    async def check_new(self, password: str, words: Iterable[str]) -> None:
+        """Raises `PasswordRefused` for what may not be set: see `check_new_password`; and what is easy to guess, for
+        someone who knows `words` (the person's names and address)."""
+        check_new_password(password)
+        known = tuple(words)
+        if await self._run(lambda: is_guessable(password, known)):
+            raise PasswordRefused("is too easy to guess: take several words that have nothing to do with you")
+
+    def needs_rehash(self, stored: str) -> bool:
+        """Whether a hash was made at another cost than ours."""
+        match = _STORED.fullmatch(stored)
+        return match is None or int(match[1]) != self._cost
 
     async def verify(self, password: str, stored: str | None) -> bool:
         """Whether `stored` was made of `password`. None, and what is no hash of ours, takes as long and is False."""

@@ -13,6 +13,7 @@ import json
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from enum import Enum
 from typing import Final
 
 from starlette.exceptions import HTTPException
@@ -21,13 +22,21 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from limena.authentication import authenticate
+from limena.authentication import (
+    access_token_of,
+    authenticate,
+    refresh_cookie_name,
+    refresh_token_of,
+    shows_api_key,
+)
 from limena.errors import Problem
 from limena.input import Field, read_body, read_path, read_query
 from limena.procedures import Catalog, CatalogError
-from limena.services import services_of
-from limena.transaction import ApiKeyCredential
+from limena.services import Services, services_of
+from limena.transaction import ApiKeyCredential, Credential, SessionCredential
 from limena.values import Json, Wire, encode, refuse
+
+_NOT_FOR_KEYS: Final = "An API key cannot do this. Log in."
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +68,8 @@ class Endpoint(ABC):
     answer: str | None
     """The name of a schema in `limena.schemas`; None: an answer without a body, or of another media type than JSON."""
     media_type: str = "application/json"
+    also: Mapping[int, str] = field(default_factory=dict)
+    """Other answers that are no errors: status → schema."""
     errors: tuple[str, ...] = ()
     """Codes besides those that follow from the rest of the declaration."""
     example: Mapping[str, Json] | None = None
@@ -73,18 +84,59 @@ class Endpoint(ABC):
         """The answer. Raises `Problem`."""
 
 
+class Caller(Enum):
+    """Who calls a route that has code of its own."""
+
+    ANYONE = "anyone"
+    SESSION = "session"
+    """Someone with an access token, which `request.state.access_token` has."""
+    REFRESH_COOKIE = "refresh cookie"
+    """Someone with a refresh token of ours, which `request.state.refresh_token` has."""
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class HandlerRoute(Endpoint):
-    """A route with code of its own. Nobody is authenticated for it."""
+    """A route with code of its own. Its handler finds the fields of `body` in `request.state.body`."""
 
     handler: Callable[[Request], Awaitable[Response]]
     description: str
+    caller: Caller = Caller.ANYONE
     body: Mapping[str, Field] = field(default_factory=dict)
     procedures: tuple[str, ...] = ()
     """Those that the handler calls, so that their signatures are read."""
 
     async def serve(self, request: Request) -> Response:
+        services = services_of(request)
+        credential = self._authenticate(request)
+        try:
+            if isinstance(credential, ApiKeyCredential):
+                raise Problem("forbidden", _NOT_FOR_KEYS)
+            services.csrf.check(request, services.keys)
+            if self.body:
+                read_query(request, {})
+                max_bytes = services.settings.max_body_bytes
+                request.state.body = await read_body(request, self.body, max_bytes=max_bytes)
+        except Problem:
+            # Whoever shows a credential that does not hold hears of that alone.
+            if credential is not None:
+                await services.database.prove(credential, request)
+            raise
         return await self.handler(request)
+
+    def _authenticate(self, request: Request) -> Credential | None:
+        services = services_of(request)
+        keys, issuer = services.keys, services.settings.base_url
+        match self.caller:
+            case Caller.ANYONE:
+                return None
+            case Caller.REFRESH_COOKIE if not shows_api_key(request):
+                cookie = refresh_cookie_name(is_production=services.settings.environment == "production")
+                request.state.refresh_token = refresh_token_of(request, keys, issuer=issuer, cookie=cookie)
+                return None
+        credential = authenticate(request, keys, issuer=issuer)
+        if isinstance(credential, SessionCredential):
+            request.state.access_token = access_token_of(request, keys, issuer=issuer)
+        return credential
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -101,6 +153,8 @@ class ProcedureRoute(Endpoint):
     path_arguments: tuple[str, ...] = ()
     made: tuple[str, ...] = ()
     make: Callable[[], Made] = lambda: Made({})
+    finish: Callable[[Services, Response], None] = lambda _services, _response: None
+    """What the answer's headers get besides: a log-out takes the cookies away."""
 
     async def serve(self, request: Request) -> Response:
         services = services_of(request)
@@ -109,11 +163,12 @@ class ProcedureRoute(Endpoint):
         # 401 without a query, and before a byte of the body is read.
         credential = authenticate(request, services.keys, issuer=services.settings.base_url)
 
-        # 413, 415, 400, 422, 404. But whoever shows a credential that does not hold hears of that alone.
+        # CSRF, 413, 415, 400, 422, 404. But whoever shows a credential that does not hold hears of that alone.
         fields = fields_of(self, await database.catalog())
         try:
             if isinstance(credential, ApiKeyCredential) and not self.accepts_api_keys:
-                raise Problem("forbidden", "An API key cannot do this. Log in.")
+                raise Problem("forbidden", _NOT_FOR_KEYS)
+            services.csrf.check(request, services.keys)
             arguments = read_query(request, fields.query)
             if self.body:
                 arguments |= await read_body(request, fields.body, max_bytes=services.settings.max_body_bytes)
@@ -136,10 +191,13 @@ class ProcedureRoute(Endpoint):
             route=self.label,
         )
         if self.answer is None:
-            return Response(status_code=self.status)
-        if made.reveal:
-            content = json.dumps(json.loads(content or b"{}") | made.reveal).encode("utf-8")
-        return Response(content, self.status, media_type=self.media_type)
+            response = Response(status_code=self.status)
+        else:
+            if made.reveal:
+                content = json.dumps(json.loads(content or b"{}") | made.reveal).encode("utf-8")
+            response = Response(content, self.status, media_type=self.media_type)
+        self.finish(services, response)
+        return response
 
 
 @functools.cache
@@ -168,15 +226,20 @@ def fields_of(route: ProcedureRoute, catalog: Catalog) -> Fields:
 
 
 class Resource:
-    """An ASGI application: all methods of one path. HEAD is GET without the body, which the server leaves out."""
+    """An ASGI application: all methods of one path. HEAD is GET without the body, which the server leaves out; OPTIONS
+    tells the methods. (What a browser asks before a request to another origin never gets here: see CORS in app.py.)"""
 
     def __init__(self, endpoints: Iterable[Endpoint]) -> None:
         self.endpoints: Final = {endpoint.method: endpoint for endpoint in endpoints}
-        self._allow: Final = ", ".join(sorted([*self.endpoints, *(["HEAD"] if "GET" in self.endpoints else [])]))
+        implied = ["HEAD", "OPTIONS"] if "GET" in self.endpoints else ["OPTIONS"]
+        self._allow: Final = ", ".join(sorted([*self.endpoints, *implied]))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         method = "GET" if scope["method"] == "HEAD" else scope["method"]
         endpoint = self.endpoints.get(method)
+        if endpoint is None and method == "OPTIONS":
+            await Response(status_code=204, headers={"Allow": self._allow})(scope, receive, send)
+            return
         if endpoint is None:
             raise HTTPException(405, headers={"Allow": self._allow})
         response = await endpoint.serve(Request(scope, receive))

@@ -62,6 +62,12 @@ _API_KEY: Final[dict[str, Json]] = {
     "revoked_at": _or_null(_TIME),
 }
 
+_ACCESS_TOKEN: Final[dict[str, Json]] = {
+    "access_token": _TEXT,
+    "token_type": {"const": "Bearer"},
+    "expires_in": {"type": "integer", "description": "Seconds."},
+}
+
 _ME: Final[dict[str, Json]] = {
     "tenant": _or_null(_ref("Tenant")),
     "role": _or_null({"type": "string", "enum": list(ROLES)}),
@@ -70,6 +76,8 @@ _ME: Final[dict[str, Json]] = {
 }
 
 SCHEMAS: Final[Mapping[str, dict[str, Json]]] = {
+    "Accepted": _object({"status": {"const": "accepted"}}, "What follows, follows by mail, if anything does."),
+    "AccessToken": _object(_ACCESS_TOKEN, "For the Authorization header."),
     "ApiKey": _object(
         _API_KEY, "An API key as it is stored. The key itself is shown when it is created, and never again."
     ),
@@ -99,6 +107,7 @@ SCHEMAS: Final[Mapping[str, dict[str, Json]]] = {
         "What happened, who did it, and from where.",
     ),
     "AuditRowList": _list_of("AuditRow"),
+    "CsrfToken": _object({"csrf_token": {"type": "string", "description": "For the header X-CSRF-Token."}}),
     "KeySet": _object(
         {
             "keys": {
@@ -121,9 +130,7 @@ SCHEMAS: Final[Mapping[str, dict[str, Json]]] = {
         {
             "user": _ref("User"),
             "tenant": _or_null(_ref("Tenant")),
-            "access_token": _TEXT,
-            "token_type": {"const": "Bearer"},
-            "expires_in": {"type": "integer", "description": "Seconds."},
+            **_ACCESS_TOKEN,
         }
     ),
     "Me": {
@@ -172,6 +179,19 @@ SCHEMAS: Final[Mapping[str, dict[str, Json]]] = {
         "additionalProperties": True,
     },
     "Readiness": _object({"status": {"const": "ready"}}),
+    "Session": _object(
+        {
+            "id": _ID,
+            "user_agent": _or_null(_TEXT),
+            "ip": _or_null(_TEXT),
+            "created_at": _TIME,
+            "last_seen_at": _TIME,
+            "expires_at": _TIME,
+            "current": {"type": "boolean", "description": "Whether it is the one that asks."},
+        },
+        "A log-in that has not ended.",
+    ),
+    "SessionList": _list_of("Session"),
     "Tenant": _object({"id": _ID, "name": _TEXT, "state": _TEXT}),
     "User": _object({"id": _ID, "email": _TEXT, "display_name": _TEXT}),
 }
@@ -195,6 +215,11 @@ FIELDS: Final[Mapping[str, Mapping[str, Json]]] = {
     "expires_at": {"description": "A time in the future. Without it the key does not expire."},
     "email": {"format": "email"},
     "password": {"format": "password"},
+    "current_password": {"format": "password"},
+    "new_password": {"format": "password", "description": "12 to 256 characters that are not easy to guess."},
+    "token": {"description": "From the link in the mail."},
+    "display_name": {"description": "How others see the person.", "minLength": 1, "maxLength": 100},
+    "tenant_name": {"description": "What the new tenant is called.", "minLength": 1, "maxLength": 100},
     "tenant_id": {"description": "In which of the person's tenants to act."},
 }
 """What is said about a request's field beyond its type. PostgreSQL enforces it."""

@@ -3,12 +3,14 @@ do not know of each other."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from starlette.requests import HTTPConnection
 
 from limena.config import Settings
+from limena.csrf import Csrf
+from limena.metrics import Metrics
 from limena.passwords import PasswordHasher
 from limena.tokens import KeyRing
 from limena.transaction import Database
@@ -17,15 +19,30 @@ if TYPE_CHECKING:
     from limena.routing import Endpoint
 
 
+@dataclass(slots=True)
+class Lifecycle:
+    """Where in its life the server around the application is."""
+
+    is_draining: bool = False
+    """It has been told to end: it answers what comes, and wants nothing more."""
+
+
 @dataclass(frozen=True, slots=True)
 class Services:
     settings: Settings
     keys: KeyRing
     hasher: PasswordHasher
     database: Database
+    csrf: Csrf
+    refresh_key: bytes = field(repr=False)
+    """Of which the ids of refresh tokens are made (`limena.tokens.successor_id`)."""
+    mail_key: bytes = field(repr=False)
+    """Of which the links in mails are made (`limena.mail_tokens`)."""
     expected_digest: str
     """Of the SQL files that this process was built with."""
     endpoints: tuple[Endpoint, ...]
+    metrics: Metrics
+    lifecycle: Lifecycle
 
 
 def services_of(request: HTTPConnection) -> Services:

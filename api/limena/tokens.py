@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import hmac
 import json
 import re
 import secrets
@@ -29,8 +30,8 @@ from uuid import UUID
 
 import jwt
 from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey
-from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey, generate_private_key
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
 
 if TYPE_CHECKING:
     from limena.config import Settings
@@ -83,6 +84,16 @@ class AccessToken:
 
 
 @dataclass(frozen=True, slots=True)
+class RefreshToken:
+    """What a verified refresh token says. The database decides whether it may still be exchanged."""
+
+    user_id: UUID
+    session_secret: str = field(repr=False)
+    token_id: str = field(repr=False)
+    """The claim `jti`, of which the database keeps the SHA-256."""
+
+
+@dataclass(frozen=True, slots=True)
 class SigningKey:
     """One RSA key of ours. `from_pem` is the way to make one: it checks the strength."""
 
@@ -100,7 +111,8 @@ class SigningKey:
 
 
 class KeyRing:
-    """Our keys: the first signs, all of them verify. During a rotation they are the current and the previous."""
+    """Our keys: the first signs, all of them verify. They are the current, the previous and the next one: a process
+    knows the next key before any other process signs with it."""
 
     def __init__(self, keys: Iterable[SigningKey]) -> None:
         self._keys: Final = tuple(keys)
@@ -144,6 +156,12 @@ def load_private_key(pem: str) -> RSAPrivateKey:
     if key.public_key().public_numbers().e < 65537:  # FIPS 186-5 section A.1.1
         raise KeyStrengthError("has a public exponent below 65537")
     return key
+
+
+def new_private_key() -> str:
+    """A fresh RSA key of 3072 bits, as PEM. Takes about a second."""
+    key = generate_private_key(public_exponent=65537, key_size=MINIMUM_RSA_BITS)
+    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode("ascii")
 
 
 def new_session_secret() -> str:
@@ -213,38 +231,55 @@ def issue_refresh_token(
 def verify_access_token(keys: KeyRing, token: str, *, issuer: str) -> AccessToken:
     """What a genuine, current access token says. Raises `TokenExpired` when only its time is over, `TokenInvalid` for
     everything else, and nothing else for any `token`, whatever its type or size."""
-    if type(token) is not str or len(token) > MAX_TOKEN_LENGTH or not token.isascii():
-        raise TokenInvalid("not an access token")
-    public_key = keys.public_key_of(token, _ACCESS_TYPE)
-    if public_key is None:
-        raise TokenInvalid("no key of ours signs access tokens under this header")
-    try:
-        claims = jwt.decode(
-            token,
-            public_key,
-            algorithms=[ALGORITHM],
-            audience=_ACCESS_AUDIENCE,
-            issuer=issuer,
-            leeway=LEEWAY_SECONDS,
-            options={"strict_aud": True, "enforce_minimum_key_length": True},
-        )
-    except jwt.ExpiredSignatureError:
-        raise TokenExpired("the access token has expired") from None
-    except jwt.PyJWTError:
-        raise TokenInvalid("not a valid access token") from None
-    return _access_token(claims)
-
-
-def _access_token(claims: Mapping[str, object]) -> AccessToken:
-    """The claims of a token that we signed, held once more to the types with which we issue them."""
-    if not all(type(claims.get(name)) is int for name in ("iat", "nbf", "exp")):  # not isinstance: True is an int
-        raise TokenInvalid("a time of the token is not a whole number")
-    _text(claims, "jti", _TOKEN_ID)
+    claims = _verified_claims(keys, token, _ACCESS_TYPE, audience=_ACCESS_AUDIENCE, issuer=issuer)
     return AccessToken(
         user_id=UUID(_text(claims, "sub", _UUID)),
         tenant_id=UUID(_text(claims, "tid", _UUID)) if "tid" in claims else None,
         session_secret=_text(claims, "sid", _SESSION_SECRET),
     )
+
+
+def verify_refresh_token(keys: KeyRing, token: str, *, issuer: str) -> RefreshToken:
+    """What a genuine, current refresh token says. Raises as `verify_access_token` does."""
+    claims = _verified_claims(keys, token, _REFRESH_TYPE, audience=_REFRESH_AUDIENCE, issuer=issuer)
+    return RefreshToken(
+        user_id=UUID(_text(claims, "sub", _UUID)),
+        session_secret=_text(claims, "sid", _SESSION_SECRET),
+        token_id=_text(claims, "jti", _TOKEN_ID),
+    )
+
+
+def _verified_claims(keys: KeyRing, token: str, token_type: str, *, audience: str, issuer: str) -> Mapping[str, object]:
+    """The claims of a token that we signed, held once more to the types with which we issue them."""
+    if type(token) is not str or len(token) > MAX_TOKEN_LENGTH or not token.isascii():
+        raise TokenInvalid("not a token")
+    public_key = keys.public_key_of(token, token_type)
+    if public_key is None:
+        raise TokenInvalid("no key of ours signs tokens of this type under this header")
+    try:
+        claims: Mapping[str, object] = jwt.decode(
+            token,
+            public_key,
+            algorithms=[ALGORITHM],
+            audience=audience,
+            issuer=issuer,
+            leeway=LEEWAY_SECONDS,
+            options={"strict_aud": True, "enforce_minimum_key_length": True},
+        )
+    except jwt.ExpiredSignatureError:
+        raise TokenExpired("the token has expired") from None
+    except jwt.PyJWTError:
+        raise TokenInvalid("not a valid token") from None
+    if not all(type(claims.get(name)) is int for name in ("iat", "nbf", "exp")):  # not isinstance: True is an int
+        raise TokenInvalid("a time of the token is not a whole number")
+    _text(claims, "jti", _TOKEN_ID)
+    return claims
+
+
+def successor_id(key: bytes, token_id: str) -> str:
+    """The `jti` of the refresh token that follows the one with this `jti`: base64url of HMAC-SHA-256, 43 characters.
+    The same parent always has the same successor, and nobody without the key knows which."""
+    return _base64url(hmac.digest(key, token_id.encode("ascii"), "sha256"))
 
 
 def _text(claims: Mapping[str, object], name: str, form: re.Pattern[str]) -> str:

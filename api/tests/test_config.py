@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import re
 from collections.abc import Callable
@@ -22,6 +23,7 @@ def make_key(bits: int = 3072) -> str:
 
 
 KEY, PREVIOUS_KEY, WEAK_KEY = make_key(), make_key(), make_key(2048)
+SECRET_KEY = base64.b64encode(bytes(range(32))).decode()
 PASSWORD = "f0e1d2c3b4a5968778695a4b"
 APP_DSN = f"postgresql://limena_app:{PASSWORD}@db.example.com/limena?sslmode=verify-full"
 AUTH_DSN = f"host=db.example.com dbname=limena user=limena_auth password={PASSWORD}"
@@ -30,6 +32,7 @@ GOOD = {
     "LIMENA_AUTH_DSN": AUTH_DSN,
     "LIMENA_BASE_URL": "https://limena.example.com",
     "LIMENA_JWT_KEY": KEY,
+    "LIMENA_SECRET_KEY": SECRET_KEY,
 }
 
 
@@ -54,6 +57,8 @@ def test_the_least_that_production_needs() -> None:
         deploy_dsn=None,
         base_url="https://limena.example.com",
         jwt_keys=(KEY,),
+        secret_key=bytes(range(32)),
+        registration="closed",
         bcrypt_cost=12,
         password_workers=2,
         app_pool_size=10,
@@ -61,6 +66,7 @@ def test_the_least_that_production_needs() -> None:
         pool_timeout_seconds=5.0,
         statement_timeout_ms=5000,
         max_body_bytes=65536,
+        front_door=settings.front_door,  # see test_front_door.py
     )
 
 
@@ -72,10 +78,12 @@ def test_everything_that_is_missing_is_told_at_once_and_how_to_make_it() -> None
         "LIMENA_APP_DSN",
         "LIMENA_AUTH_DSN",
         "LIMENA_JWT_KEY",
+        "LIMENA_SECRET_KEY",
     ]
     assert any(problem.startswith("LIMENA_BASE_URL ") for problem in told)
-    assert "openssl genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:3072" in str(error.value)
-    assert len(told) == 4
+    assert "limena jwt-key generate --out jwt-key.pem" in str(error.value)
+    assert "openssl rand -base64 32" in str(error.value)
+    assert len(told) == 5
 
 
 @pytest.mark.parametrize("name", sorted(GOOD))
@@ -97,7 +105,12 @@ def test_an_empty_variable_counts_as_missing(name: str) -> None:
         ({"LIMENA_JWT_KEY": WEAK_KEY}, "LIMENA_JWT_KEY is an RSA key of 2048 bits, and 3072 are the least; make one"),
         ({"LIMENA_JWT_KEY": "secret"}, "LIMENA_JWT_KEY is not an unencrypted private key in PEM form; make one with:"),
         ({"LIMENA_JWT_PREVIOUS_KEY": WEAK_KEY}, "LIMENA_JWT_PREVIOUS_KEY is an RSA key of 2048 bits"),
-        ({"LIMENA_JWT_PREVIOUS_KEY": KEY}, "LIMENA_JWT_PREVIOUS_KEY is the same key as LIMENA_JWT_KEY"),
+        ({"LIMENA_JWT_PREVIOUS_KEY": KEY}, "LIMENA_JWT_PREVIOUS_KEY is the same key as another one"),
+        ({"LIMENA_JWT_NEXT_KEY": KEY}, "LIMENA_JWT_NEXT_KEY is the same key as another one: give the one that will"),
+        ({"LIMENA_SECRET_KEY": "secret!"}, "LIMENA_SECRET_KEY is not the base64 of 32 random bytes or more"),
+        ({"LIMENA_SECRET_KEY": base64.b64encode(b"31 bytes are one byte too few..").decode()}, "LIMENA_SECRET_KEY is"),
+        ({"LIMENA_SECRET_KEY": base64.b64encode(bytes(32)).decode()}, "LIMENA_SECRET_KEY is not the base64 of 32 random"),
+        ({"LIMENA_REGISTRATION": "on"}, "LIMENA_REGISTRATION is 'on': it is open, verified or closed"),
         ({"LIMENA_BCRYPT_COST": "9"}, "LIMENA_BCRYPT_COST is '9': it is a whole number from 10 to 16"),
         ({"LIMENA_BCRYPT_COST": "17"}, "from 10 to 16"),
     ],

@@ -97,7 +97,7 @@ def test_the_passwords_are_the_ones_that_log_in(made: tuple[Database, demo.Plan,
     with database.connect("limena_auth") as connection:
         for person in people:
             row = connection.execute(
-                "select password_hash from limena.find_log_in(p_email => %s)", [person["email"]]
+                "select password_hash from limena.begin_log_in(p_email => %s)", [person["email"]]
             ).fetchone()
             assert row is not None
             assert asyncio.run(matches(person["password"], row[0]))

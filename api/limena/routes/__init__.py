@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Final
 
-from limena.routes import api_keys, audit, identity, platform
+from limena.routes import api_keys, audit, auth, identity, platform
 from limena.routing import Endpoint
 
 ENDPOINTS: Final[tuple[Endpoint, ...]] = (
+    *auth.ENDPOINTS,
     *identity.ENDPOINTS,
     *api_keys.ENDPOINTS,
     *audit.ENDPOINTS,

@@ -7,7 +7,9 @@ api         the application on a database of its own with the demo data; shared 
 start_api   starts another one, stopped at the test's end: start_api(database, endpoints=…, LIMENA_…="…")
 """
 
+import base64
 import itertools
+import secrets
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -17,7 +19,6 @@ from typing import Any
 
 import httpx
 import pytest
-import uvicorn
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from starlette.applications import Starlette
@@ -25,11 +26,14 @@ from starlette.applications import Starlette
 from limena import demo
 from limena.app import create_app
 from limena.config import Settings
+from limena.http_server import HttpServer, ServerConfig, listen
 from limena.routes import ENDPOINTS
 from limena.routing import Endpoint
+from support.csrf import PageClient
 from support.databases import Database, create_database
 from support.live import free_port
 
+SECRET_KEY = base64.b64encode(secrets.token_bytes(32)).decode()
 _numbers = itertools.count(1)
 
 
@@ -53,14 +57,15 @@ class Person:
 
     def log_in(self) -> httpx.Response:
         credentials = {"email": self.email, "password": self.password}
-        response = httpx.post(f"{self.base_url}/api/v1/auth/login", json=credentials, timeout=30)
+        with PageClient(base_url=self.base_url, timeout=30) as client:
+            response = client.post("/api/v1/auth/login", json=credentials)
         assert response.status_code == 200, response.text
         return response
 
     def client(self, credential: str | None = None) -> httpx.Client:
         """A client that shows an access token, or the credential that is given."""
         headers = {"Authorization": f"Bearer {credential or self.token}"}
-        return httpx.Client(base_url=self.base_url, headers=headers, timeout=30)
+        return PageClient(base_url=self.base_url, headers=headers, timeout=30)
 
 
 @dataclass
@@ -71,7 +76,7 @@ class Api:
     demo: dict[str, Any]
 
     def client(self, **options: Any) -> httpx.Client:
-        return httpx.Client(base_url=self.base_url, timeout=30, **options)
+        return PageClient(base_url=self.base_url, timeout=30, **options)
 
     def person(self, role: str = "owner", *, tenant: int = 1) -> Person:
         """Someone of the first tenant or of the second one, with a session of their own."""
@@ -104,7 +109,9 @@ def make_settings(database: Database, base_url: str, environment: Mapping[str, s
             "LIMENA_ENV": "development",
             "LIMENA_BASE_URL": base_url,
             "LIMENA_JWT_KEY": jwt_key(),
+            "LIMENA_SECRET_KEY": SECRET_KEY,
             "LIMENA_BCRYPT_COST": "4",
+            **({} if environment.get("LIMENA_ENV") == "production" else {"LIMENA_RATE_LIMITS": "off"}),
             **environment,
         }
     )
@@ -130,9 +137,8 @@ def serve(
     port = free_port()
     base_url = f"http://127.0.0.1:{port}"
     app = create_app(make_settings(database, base_url, environment or {}), endpoints=endpoints)
-    config = uvicorn.Config(app, host="127.0.0.1", port=port, server_header=False, log_config=None)
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run, name="uvicorn")
+    server = HttpServer(ServerConfig(app, drain_seconds=0))
+    thread = threading.Thread(target=server.run, args=([listen("127.0.0.1", port)],), name="uvicorn")
     thread.start()
     try:
         while not server.started:
@@ -149,6 +155,15 @@ def api(template: Database) -> Iterator[Api]:
     database = create_database(template.server, "api", template)
     with serve(database, make_demo(database)) as running:
         yield running
+
+
+@pytest.fixture(autouse=True)
+def _forget_failed_log_ins(request: pytest.FixtureRequest) -> None:
+    """All tests log in from one address: the failures of one must not keep the next one waiting."""
+    if "api" in request.fixturenames:
+        shared: Api = request.getfixturevalue("api")
+        with shared.database.connect() as connection:
+            connection.execute("delete from limena.log_in_failures")
 
 
 @pytest.fixture

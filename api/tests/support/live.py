@@ -13,6 +13,8 @@ from typing import Any
 
 import httpx
 
+from support.csrf import PageClient
+
 START_SECONDS = 120.0
 STOP_SECONDS = 60.0
 
@@ -37,7 +39,7 @@ class Live:
 
     def client(self, **options: Any) -> httpx.Client:
         """A new HTTP client with cookies of its own."""
-        return httpx.Client(base_url=self.base_url, timeout=30.0, **options)
+        return PageClient(base_url=self.base_url, timeout=30.0, **options)
 
     def stop(self) -> int:
         """SIGTERM and the exit code."""
@@ -63,7 +65,7 @@ def start(data_dir: Path, bin_dir: Path, *arguments: str, environment: dict[str,
             stdout=file,
             stderr=subprocess.STDOUT,
             start_new_session=True,
-            env={**os.environ, "LIMENA_DEV_BINDIR": str(bin_dir), **(environment or {})},
+            env={**os.environ, "LIMENA_DEV_BINDIR": str(bin_dir), "LIMENA_RATE_LIMITS": "off", **(environment or {})},
         )
     live = Live(data_dir, output, process, f"http://127.0.0.1:{port}")
     end = time.monotonic() + START_SECONDS
