@@ -292,11 +292,15 @@ begin
             c.relname as name,
             case
                 when exists (
-                    select from pg_catalog.pg_attribute as a where a.attrelid = c.oid and a.attname = 'tenant_id' and not a.attisdropped
+                    select from pg_catalog.pg_attribute as a
+                    where a.attrelid = c.oid
+                        and a.attname = 'tenant_id'
+                        and not a.attisdropped
                 ) then format('t.tenant_id is distinct from %L', tests.tenant_id(p_mine))
                 when c.relname = 'tenants' then format('t.id is distinct from %L', tests.tenant_id(p_mine))
-                when c.relname = 'users' then format(
-                    't.id <> all (%L)',
+                when c.relname in ('users', 'sessions', 'session_uses') then format(
+                    't.%I <> all (%L)',
+                    case when c.relname = 'users' then 'id' else 'user_id' end,
                     array(
                         select tests.user_id(p_mine, r.role)
                         from unnest(enum_range(null::limena.member_role)::text[]) as r (role)
@@ -355,7 +359,34 @@ begin
             ($s$update limena.memberships set role = 'owner'$s$, null),
             ($s$update limena.tenants set name = 'x'$s$, null),
             ('update limena.users set is_platform_admin = true', null),
-            ('update limena.sessions set ended_at = null', null),
+            -- One's own: a session that has not ended stays so, and a person is in no tenant but their own.
+            ('update limena.sessions set ended_at = null', '1'),
+            (format('update limena.sessions set current_tenant_id = %L', tests.tenant_id('b')), '23503'),
+            (
+                format(
+                    'update limena.sessions set ended_at = now() where pg_catalog.uuid_eq(user_id, %L)', tests.user_id('b', 'owner')
+                ), null
+            ),
+            ($s$update limena.sessions set expires_at = 'infinity'$s$, null),
+            (format('update limena.sessions set user_id = %L', tests.user_id('b', 'owner')), null),
+            ('update limena.session_uses set last_seen_at = now()', null),
+            ('update limena.refresh_tokens set spent_at = null', null),
+            ('update limena.password_resets set used_at = null', null),
+            ('update limena.registrations set used_at = null', null),
+            ($s$update limena.log_in_failures set blocked_until = '-infinity'$s$, null),
+            ($s$update limena.outbox set recipient = 'mallory@a.example'$s$, null),
+            (
+                format(
+                    'insert into limena.password_resets (user_id, token_hash) values (%L, sha256(%L))',
+                    tests.user_id('b', 'owner'), 'planted'
+                ), null
+            ),
+            (
+                format(
+                    'insert into limena.outbox (tenant_id, id, template, recipient) '
+                    'values (%L, gen_random_uuid(), %L, %L)', tests.tenant_id('b'), 'x', 'mallory@a.example'
+                ), null
+            ),
             ('update limena.invitations set accepted_at = now()', null),
             ('update limena.api_key_uses set last_used_at = now()', null),
             ($s$update limena.audit_logs set action = 'x.x'$s$, null),
@@ -452,14 +483,14 @@ as $$
 declare
     v_page jsonb;
     v_cursor text;
+    v_items text;
     v_pages text := '';
 begin
     loop
         execute format('select ' || p_call, p_limit, v_cursor) into v_page;
-        v_pages := v_pages || format(
-            '[%s]',
-            array_to_string(array(select i.item ->> p_field from jsonb_array_elements(v_page -> 'items') as i (item)), ' ')
-        );
+        select string_agg(i.item ->> p_field, ' ' order by i.place) into v_items
+        from jsonb_array_elements(v_page -> 'items') with ordinality as i (item, place);
+        v_pages := v_pages || format('[%s]', v_items);
         v_cursor := v_page ->> 'next';
         exit when v_cursor is null;
     end loop;
@@ -478,15 +509,15 @@ declare
     v_place integer := 0;
 begin
     for v_item in execute p_query loop
-        v_pages := v_pages || case when v_place = 0 then '[' when v_place % p_limit = 0 then '][' else ' ' end || v_item;
+        v_pages := v_pages || case when v_place % p_limit > 0 then ' ' when v_place = 0 then '[' else '][' end || v_item;
         v_place := v_place + 1;
     end loop;
     return v_pages || ']';
 end;
 $$;
 
--- What EXPLAIN tells of a statement, run or not, and what the statistics of this transaction tell of what it touched; or
--- the SQLSTATE.
+-- What EXPLAIN tells of a statement, run or not, and what the statistics of this transaction tell of what it touched;
+-- or the SQLSTATE.
 create function tests.explained(p_statement text, p_options text default 'analyze, costs off, timing off, summary off')
 returns text
 language plpgsql
@@ -502,5 +533,18 @@ begin
     return regexp_replace(array_to_string(v_lines, E'\n'), '\n *(Buffers|Planning)[^\n]*', '', 'g');
 exception
     when others then return sqlstate;
+end;
+$$;
+
+-- The lines of a query in the order of their bytes, whatever the collations of the database and of the catalogs: for
+-- results_eq().
+create function tests.lines(p_query text)
+returns setof text
+language plpgsql
+as $$
+begin
+    return query execute format(
+        'select l.line::text collate "default" from (%s) as l (line) order by l.line::text collate "C"', p_query
+    );
 end;
 $$;

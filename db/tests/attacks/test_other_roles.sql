@@ -1,32 +1,51 @@
--- Attack: arbitrary SQL as limena_auth, limena_readonly or limena_maintenance: see or change more than the procedures that
--- each is for.
+-- Attack: arbitrary SQL as limena_auth, limena_readonly or limena_maintenance: see or change more than the procedures
+-- that each is for.
 -- It would work with a grant too many, or if the context that limena_auth's procedures set opened a tenant.
 -- Known limits: limena_auth is trusted with who people are. It reads the password hash of an address that it knows
--- (find_log_in) and could open a session for it (log_in); with limena_app besides, that is an entry. It may write failed log-ins
--- into the log. So each has its own pool, which runs nothing but fixed calls.
+-- (begin_log_in) and could open a session for it (log_in); with limena_app besides, that is an entry. It may write
+-- failed log-ins into the log. So each has its own pool, which runs nothing but fixed calls.
 begin;
-select plan(55);
+select plan(81);
 
 select tests.make_tenants();
 select tests.make_api_key(p_tenant => 'a');
 select tests.make_api_key(p_tenant => 'b');
 
 -- Exactly these functions, of any kind.
-select is(
-    array(
-        select p.proname::text as name
-        from pg_proc as p
-        where p.pronamespace::regnamespace::text like 'limena%' and has_function_privilege(r.name, p.oid, 'execute')
-        order by name
-    ),
-    r.functions,
-    r.name || ' may call exactly these functions'
-)
+select
+    is(
+        array(
+            select p.proname::text as name
+            from pg_proc as p
+            where p.pronamespace::regnamespace::text like 'limena%' and has_function_privilege(r.name, p.oid, 'execute')
+            order by name
+        ),
+        r.functions,
+        r.name || ' may call exactly these functions'
+    )
 from (
     values
-    ('limena_auth', array['accept_invitation', 'find_log_in', 'log_in', 'record_failed_log_in', 'register_user']),
+    (
+        'limena_auth',
+        array[
+            'accept_invitation',
+            'begin_log_in',
+            'change_password',
+            'find_password',
+            'find_password_reset',
+            'log_in',
+            'record_failed_log_in',
+            'refresh_session',
+            'register_user',
+            'rehash_password',
+            'request_password_reset',
+            'request_registration',
+            'reset_password',
+            'verify_registration'
+        ]
+    ),
     ('limena_readonly', array[]::text[]),
-    ('limena_maintenance', array['deployed_digest', 'ensure_partitions', 'self_check'])
+    ('limena_maintenance', array['claim_mail', 'deployed_digest', 'ensure_partitions', 'prune', 'self_check', 'settle_mail'])
 ) as r (name, functions);
 select is(
     array(
@@ -58,14 +77,35 @@ from (
     ('set role limena_app', '42501'),
     ('create temp table x (x int)', '42501'),
     ('create table limena.x (x int)', '42501'),
-    ('select from limena.find_log_in(''nobody@b.example'')', '0'),
-    ('select from limena.find_log_in(null)', '0'),
-    ('select from limena.find_log_in(''%@b.example'')', '0'),
+    ('select from limena.begin_log_in(''nobody@b.example'') where user_id is not null or password_hash is not null', '0'),
+    ('select from limena.begin_log_in(null) where user_id is not null or password_hash is not null', '0'),
+    ('select from limena.begin_log_in(''%@b.example'') where user_id is not null or password_hash is not null', '0'),
+    ('select from limena.find_password(sha256(''x''))', '0'),
+    ('select from limena.find_password(null)', '0'),
+    ('select from limena.find_password(convert_to(''$2b$04$'' || repeat(''.'', 53), ''UTF8''))', '0'),
+    ('select limena.change_password(null, ''$2b$04$'' || repeat(''.'', 53), ''$2b$04$'' || repeat(''/'', 53))', '28000'),
+    (
+        'select limena.change_password(tests.session_hash(''b'', ''owner''), null, ''$2b$04$'' || repeat(''/'', 53))',
+        '28000'
+    ),
+    ('select from limena.find_password_reset(null)', '0'),
+    ('select limena.reset_password(null, ''$2b$04$'' || repeat(''/'', 53))', 'P0002'),
+    ('select limena.refresh_session(null, null)', '28000'),
+    ('select limena.refresh_session(tests.session_hash(''b'', ''owner''), sha256(''y''))', '28000'),
+    ('select limena.verify_registration(null)', 'P0002'),
+    (
+        'select limena.request_registration(''owner@b.example'', ''a plain password'', ''x'', ''x'', gen_random_uuid(), sha256(''x''))',
+        '23514'
+    ),
+    ('select limena.log_out_all()', '42501'),
+    ('select limena.end_session(tests.id(''session'', ''b owner''))', '42501'),
+    ('select limena.claim_mail()', '42501'),
+    ('select limena.prune()', '42501'),
     ('select limena.log_in(tests.user_id(''b'', ''owner''), null, sha256(''x''), sha256(''y''))', '28000'),
     ('select limena.log_in(tests.user_id(''b'', ''owner''), ''x'', sha256(''x''), sha256(''y''))', '28000'),
     ('select limena.log_in(null, null, sha256(''x''), sha256(''y''))', '28000'),
     (
-        'select limena.log_in(tests.user_id(''b'', ''owner''), ''$2b$04$'' || repeat(''.'', 53), sha256(''x''), sha256(''y''), '
+        'select limena.log_in(tests.user_id(''b'', ''owner''), ''$2b$04$'' || repeat(''.'', 53), sha256(''x''), sha256(''y''), '  -- noqa: LT05
         'tests.tenant_id(''a''))', '28000'
     ),
     ('select limena.accept_invitation(sha256(''x''), ''$2b$04$'' || repeat(''.'', 53), ''x'')', 'P0002'),
@@ -87,7 +127,10 @@ select is(tests.harm(), '', 'and changes as little');
 -- A password's hash that comes with an address is of no use as a session's.
 set local session authorization limena_app;
 select is(
-    tests.outcome('select limena.enter_session(convert_to(''$2b$04$'' || repeat(''.'', 53), ''UTF8''), tests.tenant_id(''b''))'), '28000',
+    tests.outcome(
+        'select limena.enter_session(convert_to(''$2b$04$'' || repeat(''.'', 53), ''UTF8''), tests.tenant_id(''b''))'
+    ),
+    '28000',
     'a password''s hash enters nowhere'
 );
 select tests.leave();
@@ -98,7 +141,8 @@ select is(
     array(
         select c.relname::text
         from pg_class as c
-        where c.relnamespace = 'limena'::regnamespace
+        where
+            c.relnamespace = 'limena'::regnamespace
             and c.relkind in ('r', 'p')
             and c.relname not in ('permissions', 'role_permissions')
             and has_any_column_privilege(c.oid, 'select')
@@ -109,7 +153,9 @@ select is(
 );
 select is(
     replace(
-        tests.explained($$select 1 from limena.users where email = 'owner@b.example'$$), 'owner@b.example', 'xxxxx@b.example'
+        tests.explained($$select 1 from limena.users where email = 'owner@b.example'$$),
+        'owner@b.example',
+        'xxxxx@b.example'
     ),
     tests.explained($$select 1 from limena.users where email = 'xxxxx@b.example'$$),
     'EXPLAIN ANALYZE does not tell who is there'
@@ -120,6 +166,12 @@ from (
     ('select password_hash from limena.users'),
     ('select secret_hash from limena.sessions'),
     ('select token_hash from limena.refresh_tokens'),
+    ('select token_hash from limena.password_resets'),
+    ('select token_hash from limena.registrations'),
+    ('select password_hash from limena.registrations'),
+    ('select recipient from limena.outbox'),
+    ('select parameters from limena.outbox'),
+    ('select from limena.log_in_failures'),
     ('select token_hash from limena.invitations'),
     ('select key_hash from limena.api_keys'),
     ('select from limena_private.seal_keys'),
@@ -142,6 +194,11 @@ from (
     ('select limena.ensure_partitions(121)', '22023'),
     ('select limena.ensure_partitions(null)', '22023'),
     ('select from limena_private.seal_keys', '42501'),
+    ('select from limena.outbox', '42501'),
+    ('select limena.claim_mail(0)', '22023'),
+    ('select limena.claim_mail(201)', '22023'),
+    ('select limena.claim_mail(null)', '22023'),
+    ('select limena.begin_log_in(''owner@b.example'')', '42501'),
     ('set role limena_owner', '42501')
 ) as s (statement, expected);
 

@@ -196,8 +196,23 @@ select results_eq(
             'memberships', 'membership', '{tenant_id, user_id}', 'user_id', 'tenant', 'tenant_id', '{}',
             '[["role", "membership.role_changed"]]', '{}'
         ),
+        (
+            'outbox', 'mail', '{tenant_id, id}', 'id', 'tenant', 'tenant_id', '{}', '[]',
+            '{attempts, due_at, delivered_at, abandoned_at}'
+        ),
+        (
+            'password_resets', 'password_reset', '{id}', 'id', 'user', 'user_id', '{token_hash}',
+            '[["used_at", "password_reset.used"]]', '{}'
+        ),
         ('permissions', 'permission', '{name}', 'name', 'platform', null, '{}', '[]', '{}'),
-        ('refresh_tokens', 'refresh_token', '{id}', 'id', 'user', 'user_id', '{token_hash}', '[]', '{}'),
+        (
+            'refresh_tokens', 'refresh_token', '{id}', 'id', 'user', 'user_id', '{token_hash}',
+            '[["spent_at", "refresh_token.spent"]]', '{}'
+        ),
+        (
+            'registrations', 'registration', '{id}', 'id', 'platform', null, '{password_hash, token_hash}',
+            '[["used_at", "registration.verified"]]', '{}'
+        ),
         (
             'role_permissions', 'role_permission', '{role, permission}', 'permission', 'platform', null, '{}',
             '[]', '{}'
@@ -209,7 +224,7 @@ select results_eq(
         ('tenants', 'tenant', '{id}', 'id', 'tenant', 'id', '{}', '[]', '{}'),
         (
             'users', 'user', '{id}', 'id', 'user', 'id', '{password_hash}',
-            '[["password_hash", "user.password_changed"], ["is_platform_admin", "user.platform_admin_changed"]]', '{}'
+            '[["password_changed_at", "user.password_changed"], ["is_platform_admin", "user.platform_admin_changed"]]', '{}'
         )
     ) as e (
         relation,

@@ -2,7 +2,7 @@
 -- scope 'user' in limena_private.record_changes(), and where the policy file of users, sessions or refresh_tokens
 -- registers something else.
 begin;
-select plan(16);
+select plan(17);
 
 select tests.make_tenants();
 -- The owner of a is also in b; the loner is in no tenant.
@@ -35,13 +35,26 @@ begin
 end;
 $$;
 
-update limena.users set password_hash = '$2b$04$' || repeat('/', 53)
+update limena.users set password_hash = '$2b$05$' || repeat('.', 53)
 where id = tests.user_id('a', 'owner');
 select is(
     pg_temp.added(),
     array[
-        'a: user.password_changed {"password_hash": ["[redacted]", "[redacted]"]}',
-        'b: user.password_changed {"password_hash": ["[redacted]", "[redacted]"]}'
+        'a: user.updated {"password_hash": ["[redacted]", "[redacted]"]}',
+        'b: user.updated {"password_hash": ["[redacted]", "[redacted]"]}'
+    ],
+    'the same password hashed anew is no changed password'
+);
+update limena.users set password_hash = '$2b$04$' || repeat('/', 53), password_changed_at = '2026-01-01T00:00:00Z'
+where id = tests.user_id('a', 'owner');
+select is(
+    array(
+        select regexp_replace(l, '"password_changed_at": \["[^"]*", ("[^"]*")\]', '"password_changed_at": [\1]')
+        from unnest(pg_temp.added()) as l
+    ),
+    array[
+        'a: user.password_changed {"password_hash": ["[redacted]", "[redacted]"], "password_changed_at": ["2026-01-01T00:00:00+00:00"]}',  -- noqa: LT05
+        'b: user.password_changed {"password_hash": ["[redacted]", "[redacted]"], "password_changed_at": ["2026-01-01T00:00:00+00:00"]}'  -- noqa: LT05
     ],
     'a changed password: each tenant is told, and not what it is'
 );
