@@ -29,8 +29,8 @@ from psycopg.rows import dict_row
 from limena import secrets
 from limena.config import WorkerSettings
 from limena.delivery import DeliveryError, FileTransport, Outcome, SmtpTransport, Transport
+from limena.logs import describe
 from limena.mail import BadAddressError, MailComposer, OutboxMail, UnknownTemplateError
-from limena.middleware import describe
 from limena.pools import session_conninfo
 
 log = logging.getLogger("limena.worker")
