@@ -111,7 +111,6 @@ def development_environment(data_dir: Path, env: Mapping[str, str]) -> Iterator[
 
 
 # What is given to the rest
-# ---------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,7 +241,6 @@ def _announce(folder: _Folder, base_url: str, shown: dict[str, Any] | None, echo
 
 
 # The folder
-# ------------------------------------------------------------------------------------------------------------
 
 
 class _Folder:
@@ -317,9 +315,9 @@ class _Folder:
             return None
         try:
             dev: dict[str, Any] = json.loads(text)
-        except ValueError:
-            raise DevError(f"{self._dev} is not the JSON that limena dev wrote: mend or remove it.") from None
-        return dev
+            return {"base_url": dev["base_url"], "dsn": asdict(_Dsns(**dev["dsn"])), "demo": dev["demo"]}
+        except (ValueError, TypeError, KeyError):
+            raise DevError(f"{self._dev} is not what limena dev wrote: mend or remove it.") from None
 
     def write_dev(self, dev: dict[str, Any]) -> None:
         _write_private(self._dev, json.dumps(dev, indent=2) + "\n")
@@ -330,7 +328,10 @@ class _Folder:
 
     def read_plan(self) -> demo.Plan | None:
         text = self._read(self._plan)
-        return None if text is None else demo.Plan.from_json(text)
+        try:
+            return None if text is None else demo.Plan.from_json(text)
+        except (ValueError, TypeError, KeyError):
+            raise DevError(f"{self._plan} is not what limena dev wrote: remove it.") from None
 
     def write_plan(self, plan: demo.Plan) -> None:
         _write_private(self._plan, plan.to_json())
@@ -365,7 +366,6 @@ def _write_private(path: Path, text: str) -> None:
 
 
 # The server
-# ------------------------------------------------------------------------------------------------------------
 
 
 @contextmanager

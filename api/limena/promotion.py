@@ -1,5 +1,4 @@
-"""Making a platform admin. No role of the API may: whoever can deploy can, and acts as limena_owner for this one
-call."""
+"""Making a platform admin: no role of the API may. Whoever can deploy can, as limena_owner for this one call."""
 
 from __future__ import annotations
 
