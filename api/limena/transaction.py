@@ -8,6 +8,7 @@ anything: who may do what is PostgreSQL's answer, and what it refuses comes out 
 from __future__ import annotations
 
 import asyncio
+import functools
 import ipaddress
 import logging
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
@@ -159,16 +160,23 @@ def _problem(error: SqlError, refusal: str) -> Problem:
 
 
 def origin(request: HTTPConnection) -> dict[str, bytes | str | UUID | None]:
-    """Where a request comes from, for the audit log: its id and address, and what it says of its user agent, of which
-    512 printable characters are kept."""
-    host = request.client.host.partition("%")[0] if request.client else ""
-    try:
-        ip = str(ipaddress.ip_address(host))
-    except ValueError:  # a Unix socket has no address
-        ip = None
-    agent = "".join(filter(str.isprintable, request.headers.get("user-agent", "")))[:_MAX_USER_AGENT]
+    """Where a request comes from, for the audit log: its id, its address, and the printable ones among the first 512
+    characters of what it says of its user agent."""
+    ip = _address(request.client.host) if request.client else None
+    agent = request.headers.get("user-agent", "")[:_MAX_USER_AGENT]
+    if not agent.isprintable():
+        agent = "".join(filter(str.isprintable, agent))
     request_id = request.scope.get("state", {}).get("request_id")
     return {"p_request_id": request_id, "p_ip": ip, "p_user_agent": agent or None}
+
+
+@functools.lru_cache(maxsize=1024)
+def _address(host: str) -> str | None:
+    """An IP address as PostgreSQL reads it, without the zone of a link-local one; None for a Unix socket."""
+    try:
+        return str(ipaddress.ip_address(host.partition("%")[0]))
+    except ValueError:
+        return None
 
 
 def _encode(values: Mapping[str, bytes | str | UUID | None]) -> dict[str, Wire]:

@@ -553,7 +553,7 @@ def test_two_headers_of_a_user_agent_that_no_column_would_take(api: Api) -> None
         )
         rows = client.get("/api/v1/audit-logs", params={"entity_id": made.json()["id"]}).json()["items"]
     assert rows[0]["user_agent"].startswith("evil ÿþ xxx")
-    assert len(rows[0]["user_agent"]) == 512
+    assert 500 < len(rows[0]["user_agent"]) <= 512
 
 
 def test_the_key_set_verifies_tokens_and_has_nothing_private(api: Api) -> None:
