@@ -452,7 +452,7 @@ class TestOrderOfChecks:
 
     def test_size_and_type_come_before_content(self, api: Api) -> None:
         with api.person("viewer").client() as viewer:
-            problem(viewer.post("/api/v1/api-keys", content=b"{"), 415, "unsupported_media_type")
+            problem(viewer.post("/api/v1/api-keys?x=1", content=b"{"), 415, "unsupported_media_type")
             too_large = viewer.post(
                 "/api/v1/api-keys", content=b"{" * 70_000, headers={"Content-Type": "application/json"}
             )
@@ -498,6 +498,7 @@ def test_a_route_for_sessions_refuses_keys(api: Api, start_api: Callable[..., Ap
     with person.client() as session, person.client(person.api_key) as program:
         assert session.get(route.path).status_code == 200
         problem(program.get(route.path), 403, "forbidden")
+        problem(program.get(f"{route.path}?x=1"), 422, "validation_failed")
     with person.client(api_key_format.generate().key) as nobody:
         problem(nobody.get(route.path), 401, "invalid_api_key")
 
