@@ -10,6 +10,7 @@ start_live      starts another one, for tests that stop it or break its database
 """
 
 import itertools
+import os
 import re
 import shutil
 import tempfile
@@ -68,10 +69,20 @@ def bin_dir(pytestconfig: pytest.Config) -> Path:
     return _bin_dir(pytestconfig)
 
 
+def _memory() -> Path | None:
+    shared = Path("/dev/shm")  # noqa: S108 - a folder of our own is made in it
+    if "TMPDIR" in os.environ or not os.access(shared, os.W_OK | os.X_OK):
+        return None
+    return shared if shutil.disk_usage(shared).free > 8 << 30 else None
+
+
 @pytest.fixture(scope="session")
 def new_folder() -> Iterator[Callable[[], Path]]:
-    """Makes folders that a server may have: short enough for a socket, and passable for the account it runs as."""
-    top = Path(tempfile.mkdtemp(prefix="limena-test-"))
+    """Makes folders that a server may have: short enough for a socket, and passable for the account it runs as.
+
+    In memory where there is plenty of it and TMPDIR says nothing else: dozens of new clusters are a disk's whole day.
+    """
+    top = Path(tempfile.mkdtemp(prefix="limena-test-", dir=_memory()))
     top.chmod(0o711)
 
     def make() -> Path:
@@ -103,6 +114,7 @@ def start_server(bin_dir: Path, new_folder: Callable[[], Path]) -> Iterator[Call
     yield start
     for running in started:
         running.stop()
+        shutil.rmtree(running.data_dir)
 
 
 @pytest.fixture(scope="session")
@@ -197,3 +209,5 @@ def start_live(bin_dir: Path, new_folder: Callable[[], Path]) -> Iterator[Callab
     yield start
     for running in started:
         running.stop()
+    for folder in {running.data_dir for running in started}:
+        shutil.rmtree(folder)
