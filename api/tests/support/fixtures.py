@@ -34,7 +34,9 @@ _numbers = itertools.count(1)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.getgroup("limena").addoption(
+    group = parser.getgroup("limena")
+    group.addoption("--only-with-server", action="store_true", help="leave out the tests that no PostgreSQL is part of")
+    group.addoption(
         "--server",
         default="embedded",
         metavar="embedded|system|DIR",
@@ -61,6 +63,14 @@ def _bin_dir(config: pytest.Config) -> Path:
 def pytest_report_header(config: pytest.Config) -> str:
     bin_dir = _bin_dir(config)
     return f"PostgreSQL: {PostgresServer(Path('unused'), bin_dir).version} ({config.getoption('--server')})"
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """On a second server, what needs none would only be said twice. All that needs one depends on `bin_dir`."""
+    if config.getoption("--only-with-server"):
+        needless = [item for item in items if isinstance(item, pytest.Function) and "bin_dir" not in item.fixturenames]
+        config.hook.pytest_deselected(items=needless)
+        items[:] = [item for item in items if item not in needless]
 
 
 @pytest.fixture(scope="session")
