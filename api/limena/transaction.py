@@ -25,7 +25,7 @@ from psycopg.rows import TupleRow
 from starlette.requests import HTTPConnection
 
 from limena.errors import Problem, SqlError
-from limena.pools import CallPool, TenantPool, call, lend
+from limena.pools import CallPool, Pool, TenantPool, call, lend
 from limena.procedures import Catalog, Statement, read_catalog
 from limena.values import Wire, encode
 
@@ -213,15 +213,15 @@ async def tenant_transaction(
         async with tenant_transaction(pool, credential, request) as tx:
             rows = await (await tx.execute("select title from app.documents")).fetchall()
 
-    Commits at the end, rolls back on an exception. Use a pool made by `create_tenant_pool`. BEGIN and the proof of the
-    credential travel together. Raises `Problem` with status 401 when the credential is refused and 503 when the
+    Commits at the end, rolls back on an exception. The pool is one that `create_tenant_pool` made. BEGIN and the proof
+    of the credential travel together. Raises `Problem` with status 401 when the credential is refused and 503 when the
     database cannot be reached; what your own statements raise is left as it is. The context ends with the transaction:
     after a commit of your own there is none, and every tenant's table is empty."""
+    if not isinstance(pool, Pool):  # another one wipes nothing between two tenants
+        raise TypeError("tenant_transaction needs a pool that create_tenant_pool made")
     async with AsyncExitStack() as stack:
         try:
             connection = await stack.enter_async_context(lend(pool))
-            if not connection.autocommit:
-                raise ValueError("tenant_transaction needs a pool that create_tenant_pool made")
             # A BEGIN of psycopg's own, as outside of autocommit, would be waited for.
             async with connection.pipeline():
                 await connection.execute("begin isolation level read committed read write")
