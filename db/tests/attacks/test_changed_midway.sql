@@ -3,7 +3,7 @@
 -- It would work with policies that ask two questions of the context in two sub-selects (each runs when it is first needed)
 -- instead of one: limena.tenant_with().
 begin;
-select plan(20);
+select plan(21);
 
 select tests.make_tenants();
 select tests.make_api_key(p_tenant => 'a', p_name => 'key of a');
@@ -49,6 +49,39 @@ from (
         ('select from limena.audit_logs as l where l.tenant_id = tests.tenant_id(''a'') and ENTER_C')
     ) as t (statement)
 ) as s;
+
+-- The same with a table that is searched twice: where the first search finds nothing, only the tenant has been asked for; then c is
+-- entered, and the second search asks for the permission.
+set local enable_hashjoin = off;
+set local enable_mergejoin = off;
+set local enable_seqscan = off;
+set local enable_material = off;
+set local enable_memoize = off;
+select tests.enter_as('a', 'viewer');
+select is(
+    (
+        with s as materialized (
+            select
+                case
+                    when g.n = 1 then tests.id('nothing', '')
+                    when limena.enter_session(decode(current_setting('attack.hash'), 'hex'), tests.tenant_id('c'))
+                        then tests.api_key_id('a', 'key of a')
+                end as id
+            from generate_series(1, 2) as g (n)
+        )
+
+        select count(k.name)
+        from s
+        left join lateral (
+            select a.name from limena.api_keys as a where a.tenant_id = tests.tenant_id('a') and a.id = s.id offset 0
+        ) as k on true
+    ), 0::bigint, 'entering c between two searches of one table'
+);
+reset enable_hashjoin;
+reset enable_mergejoin;
+reset enable_seqscan;
+reset enable_material;
+reset enable_memoize;
 
 -- Changing what is there to read, in the middle of a query.
 select tests.enter_as('a', 'owner');

@@ -79,9 +79,16 @@ create function evil.anything_is_equal(uuid, uuid) returns boolean language sql 
 create operator evil.= (function = evil.anything_is_equal, leftarg = uuid, rightarg = uuid);
 create function evil.never_differs(bytea, bytea) returns boolean language sql immutable as 'select false';
 create operator evil.<> (function = evil.never_differs, leftarg = bytea, rightarg = bytea);
-create operator evil.= (function = evil.never_differs, leftarg = bytea, rightarg = bytea);
+create function evil.every_hash_is_known(bytea, bytea) returns boolean language sql immutable as 'select true';
+create operator evil.= (function = evil.every_hash_is_known, leftarg = bytea, rightarg = bytea);
 create function evil.has_all(jsonb, text) returns boolean language sql immutable as 'select true';
 create operator evil.? (function = evil.has_all, leftarg = jsonb, rightarg = text);
+create function evil.has_all(jsonb, text []) returns boolean language sql immutable as 'select true';
+create operator evil.?| (function = evil.has_all, leftarg = jsonb, rightarg = text []);
+create operator evil.?& (function = evil.has_all, leftarg = jsonb, rightarg = text []);
+create function evil.everything_is_b(jsonb, text) returns text language sql immutable
+as $$select tests.tenant_id('b')::text$$;
+create operator evil.->> (function = evil.everything_is_b, leftarg = jsonb, rightarg = text);
 create function evil.contained(text [], text []) returns boolean language sql immutable as 'select true';
 create operator evil.<@ (function = evil.contained, leftarg = text [], rightarg = text []);
 create function evil.sha256(bytea) returns bytea language sql immutable as $$select '\x00'::bytea$$;
