@@ -291,7 +291,10 @@ begin
             c.relname as name,
             case
                 when exists (
-                    select from pg_catalog.pg_attribute as a where a.attrelid = c.oid and a.attname = 'tenant_id' and not a.attisdropped
+                    select from pg_catalog.pg_attribute as a
+                    where a.attrelid = c.oid
+                        and a.attname = 'tenant_id'
+                        and not a.attisdropped
                 ) then format('t.tenant_id is distinct from %L', tests.tenant_id(p_mine))
                 when c.relname = 'tenants' then format('t.id is distinct from %L', tests.tenant_id(p_mine))
                 when c.relname = 'users' then format(
@@ -451,14 +454,14 @@ as $$
 declare
     v_page jsonb;
     v_cursor text;
+    v_items text;
     v_pages text := '';
 begin
     loop
         execute format('select ' || p_call, p_limit, v_cursor) into v_page;
-        v_pages := v_pages || format(
-            '[%s]',
-            array_to_string(array(select i.item ->> p_field from jsonb_array_elements(v_page -> 'items') as i (item)), ' ')
-        );
+        select string_agg(i.item ->> p_field, ' ' order by i.place) into v_items
+        from jsonb_array_elements(v_page -> 'items') with ordinality as i (item, place);
+        v_pages := v_pages || format('[%s]', v_items);
         v_cursor := v_page ->> 'next';
         exit when v_cursor is null;
     end loop;
@@ -477,15 +480,15 @@ declare
     v_place integer := 0;
 begin
     for v_item in execute p_query loop
-        v_pages := v_pages || case when v_place = 0 then '[' when v_place % p_limit = 0 then '][' else ' ' end || v_item;
+        v_pages := v_pages || case when v_place % p_limit > 0 then ' ' when v_place = 0 then '[' else '][' end || v_item;
         v_place := v_place + 1;
     end loop;
     return v_pages || ']';
 end;
 $$;
 
--- What EXPLAIN tells of a statement, run or not, and what the statistics of this transaction tell of what it touched; or
--- the SQLSTATE.
+-- What EXPLAIN tells of a statement, run or not, and what the statistics of this transaction tell of what it touched;
+-- or the SQLSTATE.
 create function tests.explained(p_statement text, p_options text default 'analyze, costs off, timing off, summary off')
 returns text
 language plpgsql
@@ -501,5 +504,18 @@ begin
     return regexp_replace(array_to_string(v_lines, E'\n'), '\n *(Buffers|Planning)[^\n]*', '', 'g');
 exception
     when others then return sqlstate;
+end;
+$$;
+
+-- The lines of a query in the order of their bytes, whatever the collations of the database and of the catalogs: for
+-- results_eq().
+create function tests.lines(p_query text)
+returns setof text
+language plpgsql
+as $$
+begin
+    return query execute format(
+        'select l.line::text collate "default" from (%s) as l (line) order by l.line::text collate "C"', p_query
+    );
 end;
 $$;

@@ -1,0 +1,222 @@
+-- The catalogs, searched for the function that somebody forgets next year: what each is, who may call it. Independent
+-- of limena.self_check(), which a deploy runs.
+begin;
+select plan(18);
+
+-- Who may call what; D is SECURITY DEFINER. Whoever adds a function comes by here.
+select results_eq(
+    $q$select tests.lines($$select format(
+        '%s.%s %s%s', n.nspname, p.proname, case when p.prosecdef then 'D ' end,
+        coalesce(
+            (
+                select string_agg(coalesce(r.rolname, 'public'), ' ' order by r.rolname)
+                from aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) as x
+                left join pg_roles as r on x.grantee = r.oid
+                where x.grantee <> p.proowner
+            ),
+            '-'
+        )
+    )
+    from pg_proc as p
+    inner join pg_namespace as n on p.pronamespace = n.oid
+    where n.nspname in ('limena', 'limena_private')$$)$q$,
+    array[
+        'limena.accept_invitation D limena_auth',
+        'limena.create_api_key limena_app',
+        'limena.create_invitation limena_app',
+        'limena.current_context D limena_app',
+        'limena.current_permissions D limena_app',
+        'limena.current_tenant_id D limena_app',
+        'limena.current_user_id D limena_app',
+        'limena.cursor_key limena_app',
+        'limena.cursor_of limena_app',
+        'limena.cursor_time limena_app',
+        'limena.deployed_digest D limena_app limena_maintenance',
+        'limena.ensure_partitions D limena_maintenance',
+        'limena.enter_api_key D limena_app',
+        'limena.enter_session D limena_app',
+        'limena.find_log_in D limena_auth',
+        'limena.find_people D limena_app',
+        'limena.get_me limena_app',
+        'limena.has_permission D limena_app',
+        'limena.holds D limena_app',
+        'limena.list_api_keys limena_app',
+        'limena.list_audit_logs limena_app',
+        'limena.list_members limena_app',
+        'limena.log_in D limena_auth',
+        'limena.page_limit limena_app',
+        'limena.promote_user -',
+        'limena.record_denial D limena_app',
+        'limena.record_failed_log_in D limena_auth',
+        'limena.register_user D limena_auth',
+        'limena.require limena_app',
+        'limena.revoke_api_key limena_app',
+        'limena.self_check D limena_maintenance',
+        'limena.tenant_with D limena_app',
+        'limena_private.audit_table -',
+        'limena_private.platform_tenant_id -',
+        'limena_private.record_changes D -',
+        'limena_private.record_event -',
+        'limena_private.seal -',
+        'limena_private.seal_context -',
+        'limena_private.verified_context -'
+    ],
+    'exactly these functions, for exactly these roles'
+);
+select is_empty(
+    $$select p.oid::regprocedure
+    from pg_proc as p
+    where p.pronamespace in ('limena'::regnamespace, 'limena_private'::regnamespace)
+        and p.proowner <> 'limena_owner'::regrole$$,
+    'limena_owner owns each of them'
+);
+select is_empty(
+    $$select p.oid::regprocedure
+    from pg_proc as p
+    where p.proowner = 'limena_owner'::regrole
+        and p.pronamespace not in ('limena'::regnamespace, 'limena_private'::regnamespace)$$,
+    'and none elsewhere'
+);
+select is_empty(
+    $$select d.defaclrole::regrole, d.defaclobjtype, x.grantee
+    from pg_default_acl as d
+    cross join lateral aclexplode(d.defaclacl) as x
+    where x.grantee <> d.defaclrole and d.defaclrole::regrole::text ~ '^limena_'$$,
+    'what limena_owner will make is granted to nobody'
+);
+set local role limena_owner;
+create function limena.made_later() returns void language plpgsql as 'begin end';
+reset role;
+select is(
+    (
+        select array_agg(distinct has_function_privilege(r.oid, 'limena.made_later()', 'execute'))
+        from pg_roles as r
+        where r.rolname in ('limena_app', 'limena_auth', 'limena_readonly', 'limena_maintenance')
+    ),
+    '{f}', 'not to PUBLIC either: deny first'
+);
+drop function limena.made_later();
+
+-- What each is.
+select is_empty(
+    $$select p.oid::regprocedure, p.proconfig
+    from pg_proc as p
+    where p.pronamespace in ('limena'::regnamespace, 'limena_private'::regnamespace)
+        and p.prosecdef
+        and not coalesce('search_path=pg_catalog, pg_temp' = any(p.proconfig), false)$$,
+    'each SECURITY DEFINER function has search_path = pg_catalog, pg_temp'
+);
+select results_eq(
+    $q$select tests.lines($$select p.proname::text
+    from pg_proc as p
+    where p.pronamespace in ('limena'::regnamespace, 'limena_private'::regnamespace)
+        and not coalesce('search_path=pg_catalog, pg_temp' = any(p.proconfig), false)$$)$q$,
+    array['platform_tenant_id', 'seal', 'verified_context'],
+    'and so has every other, but for three in which each name is qualified'
+);
+select is_empty(
+    $$select p.oid::regprocedure
+    from pg_proc as p
+    inner join pg_language as l on p.prolang = l.oid
+    where p.pronamespace in ('limena'::regnamespace, 'limena_private'::regnamespace)
+        and (l.lanname not in ('plpgsql', 'sql') or p.prokind <> 'f' or p.proleakproof or p.proisstrict)$$,
+    'functions in SQL and PL/pgSQL; none claims to be leakproof'
+);
+select is_empty(
+    $$select p.oid::regprocedure
+    from pg_proc as p
+    inner join pg_language as l on p.prolang = l.oid
+    where p.pronamespace = 'limena'::regnamespace and l.lanname = 'sql'$$,
+    'a procedure is never inlined: nothing of it runs before the context is sealed'
+);
+select is_empty(
+    $$select p.oid::regprocedure
+    from pg_proc as p
+    where p.pronamespace in ('limena'::regnamespace, 'limena_private'::regnamespace)
+        and p.provolatile = 'i'
+        and p.proname not in ('cursor_key', 'cursor_of', 'cursor_time', 'page_limit', 'platform_tenant_id')$$,
+    'none that reads anything is IMMUTABLE'
+);
+select is_empty(
+    $$select p.oid::regprocedure, p.provolatile, p.proparallel
+    from pg_proc as p
+    where p.proname in (
+            'current_context',
+            'current_permissions',
+            'current_tenant_id',
+            'current_user_id',
+            'has_permission',
+            'holds',
+            'require',
+            'tenant_with', 'verified_context', 'seal', 'find_people'
+        )
+        and p.pronamespace in ('limena'::regnamespace, 'limena_private'::regnamespace)
+        and (p.provolatile <> 's' or p.proparallel <> 'r')$$,
+    'what reads the context is STABLE and PARALLEL RESTRICTED'
+);
+select is_empty(
+    $$select p.oid::regprocedure
+    from pg_proc as p
+    where p.proname like 'enter\_%'
+        and p.pronamespace = 'limena'::regnamespace
+        and (p.provolatile <> 'v' or p.proparallel <> 'u' or not p.prosecdef)$$,
+    'what enters one is VOLATILE, and runs in no worker'
+);
+select is_empty(
+    $$select p.oid::regprocedure, g.name
+    from pg_proc as p
+    cross join lateral unnest(p.proargnames[1 : p.pronargs]) as g (name)
+    where p.pronamespace in ('limena'::regnamespace, 'limena_private'::regnamespace) and g.name !~ '^p_[a-z_]+$'
+    union all
+    select p.oid::regprocedure, null
+    from pg_proc as p
+    where p.pronamespace in ('limena'::regnamespace, 'limena_private'::regnamespace)
+        and p.pronargs > 0
+        and p.proargnames is null$$,
+    'every parameter has a name, p_…: calls are by name'
+);
+select is_empty(
+    $$select p.pronamespace::regnamespace, p.proname
+    from pg_proc as p
+    where p.pronamespace in ('limena'::regnamespace, 'limena_private'::regnamespace)
+    group by p.pronamespace, p.proname
+    having count(*) > 1$$,
+    'no two share a name'
+);
+select is_empty(
+    $$select p.oid::regprocedure
+    from pg_proc as p
+    where p.pronamespace in ('limena'::regnamespace, 'limena_private'::regnamespace)
+        and obj_description(p.oid, 'pg_proc') is null$$,
+    'each has a comment'
+);
+select is_empty(
+    $$select p.oid::regprocedure
+    from pg_proc as p
+    where p.pronamespace in ('limena'::regnamespace, 'limena_private'::regnamespace)
+        and p.prosrc ~* '\mexecute\M' and p.prosrc !~* 'execute\s+format\(' and p.proname not in ('self_check')$$,
+    'dynamic SQL is format() with %I and %L'
+);
+
+-- The types are nobody's to trip over.
+select results_eq(
+    $q$select tests.lines($$select t.typname
+    from pg_type as t
+    where t.typnamespace in ('limena'::regnamespace, 'limena_private'::regnamespace)
+        and t.typtype in ('e', 'd', 'r', 'm')$$)$q$,
+    array['member_role'], 'one type of our own'
+);
+select is_empty(
+    $$select o.oid from pg_operator as o
+    where o.oprnamespace in ('limena'::regnamespace, 'limena_private'::regnamespace)
+    union all
+    select c.oid
+    from pg_cast as c
+    inner join pg_proc as p on c.castfunc = p.oid and p.proowner = 'limena_owner'::regrole
+    union all
+    select e.oid from pg_event_trigger as e where e.evtowner = 'limena_owner'::regrole$$,
+    'no operator, no cast, no event trigger'
+);
+
+select * from finish();
+rollback;
