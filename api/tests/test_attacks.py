@@ -30,8 +30,8 @@ def test_attack(attacked: Database, name: str) -> None:
 
 
 def test_what_a_borrower_plants_for_the_next(attacked: Database) -> None:
-    """On a connection of the pool that `tenant_transaction` lends from: whoever works for tenant b leaves behind all that a
-    session can hold, and the next to come, for tenant a, meets none of it."""
+    """On a connection of the pool that `tenant_transaction` lends from: whoever works for tenant b leaves behind all
+    that a session can hold, and the next to come, for tenant a, meets none of it."""
     b, a = (_credential(attacked, tenant) for tenant in ("b", "a"))
 
     async def plant_and_look() -> None:
