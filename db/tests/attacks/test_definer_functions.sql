@@ -1,6 +1,6 @@
 -- Attack: hostile arguments to what runs with the owner's rights, and a way to call what is not meant to be called.
--- It would work with EXECUTE for PUBLIC (the default of PostgreSQL), with USAGE on limena_private, or with a definer function
--- that takes a tenant or a relation from its caller.
+-- It would work with EXECUTE for PUBLIC (the default of PostgreSQL), with USAGE on limena_private, or with a definer
+-- function that takes a tenant or a relation from its caller.
 begin;
 select plan(52);
 
@@ -14,13 +14,21 @@ select is(
     array(
         select p.proname::text as name
         from pg_proc as p
-        where p.prosecdef and p.pronamespace::regnamespace::text like 'limena%' and has_function_privilege(p.oid, 'execute')
+        where
+            p.prosecdef
+            and p.pronamespace::regnamespace::text like 'limena%'
+            and has_function_privilege(p.oid, 'execute')
         order by name
     ),
     (
         select array_agg(f.name order by f.name)
         from unnest(array[
-            'current_context', 'current_permissions', 'current_tenant_id', 'current_user_id', 'deployed_digest', 'enter_api_key',
+            'current_context',
+            'current_permissions',
+            'current_tenant_id',
+            'current_user_id',
+            'deployed_digest',
+            'enter_api_key',
             'enter_session', 'find_people', 'has_permission', 'holds', 'record_denial', 'tenant_with'
         ]) as f (name)
     ),
@@ -40,11 +48,13 @@ select is(
     array(
         select c.relname::text
         from pg_class as c
-        where c.relnamespace = 'limena_private'::regnamespace
+        where
+            c.relnamespace = 'limena_private'::regnamespace
             and c.relkind in ('r', 'v', 'p', 'm', 'S')
             and case
                 when c.relkind = 'S' then has_sequence_privilege(c.oid, 'usage, select, update')
-                else has_table_privilege(c.oid, 'select, insert, update, delete, truncate, references, trigger')
+                else
+                    has_table_privilege(c.oid, 'select, insert, update, delete, truncate, references, trigger')
                     or has_any_column_privilege(c.oid, 'select, insert, update, references')
             end
     ),
@@ -79,14 +89,18 @@ from (
 select is(tests.outcome(format('select limena.enter_api_key(%s)', h.value)), '28000', 'enter_api_key: ' || h.name)
 from (
     values
-    ('null', 'null'), ('empty', '''\x'''), ('zeros', '''\x' || repeat('00', 32) || ''''), ('a megabyte', 'convert_to(repeat(''x'', 1000000), ''UTF8'')'),
+    ('null', 'null'),
+    ('empty', '''\x'''),
+    ('zeros', '''\x' || repeat('00', 32) || ''''),
+    ('a megabyte', 'convert_to(repeat(''x'', 1000000), ''UTF8'')'),
     ('the hash of another tenant''s session', format('%L', tests.session_hash('b', 'owner'))),
     ('b''s hash, shortened', format('%L', substring(tests.key_hash('b') for 31)))
 ) as h (name, value);
-select is(
-    tests.outcome(format('select limena.enter_session(%L, %L)', tests.session_hash('a', 'owner'), t.id)), '28000',
-    'enter_session: one''s own session in ' || t.name
-)
+select
+    is(
+        tests.outcome(format('select limena.enter_session(%L, %L)', tests.session_hash('a', 'owner'), t.id)), '28000',
+        'enter_session: one''s own session in ' || t.name
+    )
 from (
     values
     ('another tenant', tests.tenant_id('b')), ('the platform''s tenant', '00000000-0000-4000-8000-000000000000'::uuid),
@@ -113,7 +127,12 @@ from (
 select tests.outcome($$select limena.record_denial('audit:read', 'GET /' || repeat('x', 100000))$$);
 select limena.record_denial('audit:read', 'GET /x');
 select tests.leave();
-select is(tests.outcome($$select limena.record_denial('audit:read', 'GET /x')$$), '42501', 'nobody records without a context');
+select
+    is(
+        tests.outcome($$select limena.record_denial('audit:read', 'GET /x')$$),
+        '42501',
+        'nobody records without a context'
+    );
 select set_config('app.current_tenant_id', tests.tenant_id('b')::text, true);
 select is(tests.outcome($$select limena.record_denial('audit:read', 'GET /x')$$), '42501', 'nor in a forged one');
 set local session authorization postgres;
@@ -122,7 +141,11 @@ select is_empty(
     'and no other tenant''s log has an entry'
 );
 select is(
-    (select max(octet_length(l.details::text)) < 1000 from limena.audit_logs as l where l.action = 'access.denied'), true,
+    (
+        select max(octet_length(l.details::text)) < 1000 from limena.audit_logs as l
+        where l.action = 'access.denied'
+    ),
+    true,
     'of what was recorded, none is long'
 );
 
@@ -135,7 +158,7 @@ select is(
     tests.outcome('insert into tests.mallory values (tests.tenant_id(''b''), gen_random_uuid())'), '55000',
     'a table that is not registered is refused'
 );
-create trigger mallory after insert on limena.session_uses for each row execute function limena_private.record_changes();
+create trigger mallory after insert on limena.session_uses for each row execute function limena_private.record_changes();  -- noqa: LT05
 select isnt(
     tests.outcome('insert into limena.session_uses (session_id) values (tests.id(''session'', ''b owner''))'), '1',
     'so is a trigger on a table of the product that has none'
@@ -144,7 +167,12 @@ select isnt(
 -- 5. Procedures of the product with hostile values: an error that says which.
 set local session authorization limena_app;
 select tests.enter_as('a', 'owner');
-select is(left(tests.error_of(s.statement), 5) in ('22023', '23514', 'P0002', '22P02', '22P05', '22008'), true, s.statement)
+select
+    is(
+        left(tests.error_of(s.statement), 5) in ('22023', '23514', 'P0002', '22P02', '22P05', '22008'),
+        true,
+        s.statement
+    )
 from (
     values
     ('select limena.create_api_key(null, null, null, null, null)'),

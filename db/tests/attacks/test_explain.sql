@@ -1,8 +1,9 @@
--- Attack: learn with EXPLAIN what row-level security hides: conditions that PostgreSQL takes for harmless (LEAKPROOF) run
--- before a policy that costs more, and EXPLAIN ANALYZE tells which part of a plan ran, and on how many rows.
--- It would work with `tenant_id = (select …)` instead of `tenant_id = any (array[(select …)])` in a policy, with a right of
--- limena_app on users, with an index that limena_app may search and that does not begin with the tenant, and with
--- statistics on columns of personal data (docs/decisions/0008-the-tenant-comes-first.md, which also names what is left).
+-- Attack: learn with EXPLAIN what row-level security hides: conditions that PostgreSQL takes for harmless (LEAKPROOF)
+-- run before a policy that costs more, and EXPLAIN ANALYZE tells which part of a plan ran, and on how many rows.
+-- It would work with `tenant_id = (select …)` instead of `tenant_id = any (array[(select …)])` in a policy, with a
+-- right of limena_app on users, with an index that limena_app may search and that does not begin with the tenant, and
+-- with statistics on columns of personal data (docs/decisions/0008-the-tenant-comes-first.md, which also names what is
+-- left).
 begin;
 select plan(48);
 
@@ -10,14 +11,28 @@ select tests.make_tenants();
 select tests.make_api_key(p_tenant => 'a', p_name => 'key of a');
 -- Enough of b for statistics to know its values, were there any statistics.
 select tests.make_api_key(p_tenant => 'b', p_name => 'key of b');
-insert into limena.api_keys (tenant_id, id, name, prefix, last_four, scopes, key_hash, created_by, expires_at, created_at)
+insert into limena.api_keys (
+    tenant_id, id, name, prefix, last_four, scopes, key_hash, created_by, expires_at, created_at
+)
 select
-    tests.tenant_id('b'), tests.id('key', i::text), 'common', 'lmn_common', 'comm', '{ai:use}', sha256(i::text::bytea),
-    tests.user_id('b', 'owner'), '2999-01-01', '2020-01-01'
+    tests.tenant_id('b'),
+    tests.id('key', i::text),
+    'common',
+    'lmn_common',
+    'comm',
+    '{ai:use}',
+    sha256(i::text::bytea),
+    tests.user_id('b', 'owner'),
+    '2999-01-01',
+    '2020-01-01'
 from generate_series(1, 200) as i;
 insert into limena.invitations (tenant_id, id, email, role, token_hash, invited_by)
 select
-    tests.tenant_id('b'), tests.id('invitation', i::text), 'guest' || i || '@b.example', 'member', sha256(i::text::bytea),
+    tests.tenant_id('b'),
+    tests.id('invitation', i::text),
+    'guest' || i || '@b.example',
+    'member',
+    sha256(i::text::bytea),
     tests.user_id('b', 'owner')
 from generate_series(1, 200) as i;
 
@@ -27,7 +42,9 @@ select
     g.relation,
     g.column_name,
     g.existing,
-    coalesce(g.missing, left(g.existing, -1) || translate(right(g.existing, 1), '0123456789abcdef', '1032547698badcfe')) as missing
+    coalesce(
+        g.missing, left(g.existing, -1) || translate(right(g.existing, 1), '0123456789abcdef', '1032547698badcfe')
+    ) as missing
 from (
     values
     ('tenants', 'id', tests.tenant_id('b')::text, null),
@@ -52,7 +69,8 @@ from (
 ) as g (relation, column_name, existing, missing);
 grant select on guesses to public;
 
--- What EXPLAIN says of a guess that is right and of one that is wrong, where it differs: '' when it never does. With every kind of scan.
+-- What EXPLAIN says of a guess that is right and of one that is wrong, where it differs: '' when it never does. With
+-- every kind of scan.
 create function tests.difference(p_relation text, p_column text, p_existing text, p_missing text, p_options text)
 returns text
 language plpgsql
@@ -91,35 +109,45 @@ set local jit = off;
 set local session authorization limena_app;
 set local timezone = 'UTC';
 select tests.enter_as('a', 'owner');
-select is(
-    tests.difference(g.relation, g.column_name, g.existing, g.missing, 'analyze, costs off, timing off, summary off'), '',
-    format('EXPLAIN ANALYZE does not tell %s.%s of b from a wrong guess', g.relation, g.column_name)
-)
+select
+    is(
+        tests.difference(
+            g.relation, g.column_name, g.existing, g.missing, 'analyze, costs off, timing off, summary off'
+        ),
+        '',
+        format('EXPLAIN ANALYZE does not tell %s.%s of b from a wrong guess', g.relation, g.column_name)
+    )
 from guesses as g;
 select isnt(
     tests.difference('api_keys', 'name', 'key of a', 'key of x', 'analyze, costs off, timing off, summary off'), '',
     'on a''s own rows it does'
 );
 
--- With statistics, and without ANALYZE: the number of rows that is expected. Known limit: for columns that have statistics, such as ids and
--- times, it follows from those.
+-- With statistics, and without ANALYZE: the number of rows that is expected. Known limit: for columns that have
+-- statistics, such as ids and times, it follows from those.
 set local session authorization postgres;
 analyze limena.tenants, limena.users, limena.memberships, limena.invitations, limena.api_keys, limena.audit_logs;
 set local session authorization limena_app;
-select is(
-    tests.difference(g.relation, g.column_name, g.existing, g.missing, 'verbose'), '',
-    format('what is expected does not tell %s.%s of b from a wrong guess', g.relation, g.column_name)
-)
+select
+    is(
+        tests.difference(g.relation, g.column_name, g.existing, g.missing, 'verbose'), '',
+        format('what is expected does not tell %s.%s of b from a wrong guess', g.relation, g.column_name)
+    )
 from guesses as g
 where g.column_name in ('name', 'email', 'prefix', 'last_four', 'entity_id');
 
--- In a forged context a policy that runs raises an error, and one that does not run is silent: the same question without EXPLAIN.
+-- In a forged context a policy that runs raises an error, and one that does not run is silent: the same question
+-- without EXPLAIN.
 select tests.enter_as('a', 'owner');
 select set_config('app.seal', repeat('0', 64), true);
-select is(
-    tests.difference(g.relation, g.column_name, g.existing, g.missing, 'analyze, costs off, timing off, summary off'), '',
-    format('nor does an error tell %s.%s of b from a wrong guess', g.relation, g.column_name)
-)
+select
+    is(
+        tests.difference(
+            g.relation, g.column_name, g.existing, g.missing, 'analyze, costs off, timing off, summary off'
+        ),
+        '',
+        format('nor does an error tell %s.%s of b from a wrong guess', g.relation, g.column_name)
+    )
 from guesses as g;
 
 -- limena_app may put no condition on what is not a tenant's.
@@ -127,11 +155,15 @@ select is(
     array(
         select c.relname::text
         from pg_class as c
-        where c.relnamespace = 'limena'::regnamespace
+        where
+            c.relnamespace = 'limena'::regnamespace
             and c.relkind in ('r', 'p')
             and has_any_column_privilege(c.oid, 'select')
             and c.relname not in ('permissions', 'role_permissions', 'tenants')
-            and not exists (select from pg_attribute as a where a.attrelid = c.oid and a.attname = 'tenant_id' and not a.attisdropped)
+            and not exists (
+                select from pg_attribute as a
+                where a.attrelid = c.oid and a.attname = 'tenant_id' and not a.attisdropped
+            )
     ),
     '{}',
     'limena_app reads no table without a tenant'
@@ -141,15 +173,19 @@ select is(
     array(
         select x.indexrelid::regclass::text || ' on ' || a.attname
         from pg_index as x
-        inner join pg_class as c on x.indrelid = c.oid and c.relnamespace = 'limena'::regnamespace and not c.relispartition
-        inner join pg_attribute as a on c.oid = a.attrelid and a.attnum = any (x.indkey)
-        where has_column_privilege(c.oid, a.attnum, 'select')
+        inner join
+            pg_class as c
+            on x.indrelid = c.oid and c.relnamespace = 'limena'::regnamespace and not c.relispartition
+        inner join pg_attribute as a on c.oid = a.attrelid and a.attnum = any(x.indkey)
+        where
+            has_column_privilege(c.oid, a.attnum, 'select')
             and c.relname not in ('permissions', 'role_permissions')
             and not exists (
                 select
                 from pg_attribute as t
-                where t.attrelid = c.oid
-                    and t.attnum = any (x.indkey)
+                where
+                    t.attrelid = c.oid
+                    and t.attnum = any(x.indkey)
                     and t.attname = case when c.relname = 'tenants' then 'id' else 'tenant_id' end
             )
     ),
@@ -162,7 +198,8 @@ select is(
     array(
         select p.polname::text
         from pg_policy as p
-        where 'limena_app'::regrole = any (p.polroles)
+        where
+            'limena_app'::regrole = any(p.polroles)
             and p.polcmd in ('r', 'w', 'd', '*')
             and pg_get_expr(p.polqual, p.polrelid) !~ '^\(*(tenant_id|id) = ANY \(ARRAY\[\( *SELECT '
     ),

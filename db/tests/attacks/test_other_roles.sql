@@ -1,9 +1,9 @@
--- Attack: arbitrary SQL as limena_auth, limena_readonly or limena_maintenance: see or change more than the procedures that
--- each is for.
+-- Attack: arbitrary SQL as limena_auth, limena_readonly or limena_maintenance: see or change more than the procedures
+-- that each is for.
 -- It would work with a grant too many, or if the context that limena_auth's procedures set opened a tenant.
 -- Known limits: limena_auth is trusted with who people are. It reads the password hash of an address that it knows
--- (find_log_in) and could open a session for it (log_in); with limena_app besides, that is an entry. It may write failed log-ins
--- into the log. So each has its own pool, which runs nothing but fixed calls.
+-- (find_log_in) and could open a session for it (log_in); with limena_app besides, that is an entry. It may write
+-- failed log-ins into the log. So each has its own pool, which runs nothing but fixed calls.
 begin;
 select plan(55);
 
@@ -12,16 +12,17 @@ select tests.make_api_key(p_tenant => 'a');
 select tests.make_api_key(p_tenant => 'b');
 
 -- Exactly these functions, of any kind.
-select is(
-    array(
-        select p.proname::text as name
-        from pg_proc as p
-        where p.pronamespace::regnamespace::text like 'limena%' and has_function_privilege(r.name, p.oid, 'execute')
-        order by name
-    ),
-    r.functions,
-    r.name || ' may call exactly these functions'
-)
+select
+    is(
+        array(
+            select p.proname::text as name
+            from pg_proc as p
+            where p.pronamespace::regnamespace::text like 'limena%' and has_function_privilege(r.name, p.oid, 'execute')
+            order by name
+        ),
+        r.functions,
+        r.name || ' may call exactly these functions'
+    )
 from (
     values
     ('limena_auth', array['accept_invitation', 'find_log_in', 'log_in', 'record_failed_log_in', 'register_user']),
@@ -65,7 +66,7 @@ from (
     ('select limena.log_in(tests.user_id(''b'', ''owner''), ''x'', sha256(''x''), sha256(''y''))', '28000'),
     ('select limena.log_in(null, null, sha256(''x''), sha256(''y''))', '28000'),
     (
-        'select limena.log_in(tests.user_id(''b'', ''owner''), ''$2b$04$'' || repeat(''.'', 53), sha256(''x''), sha256(''y''), '
+        'select limena.log_in(tests.user_id(''b'', ''owner''), ''$2b$04$'' || repeat(''.'', 53), sha256(''x''), sha256(''y''), '  -- noqa: LT05
         'tests.tenant_id(''a''))', '28000'
     ),
     ('select limena.accept_invitation(sha256(''x''), ''$2b$04$'' || repeat(''.'', 53), ''x'')', 'P0002'),
@@ -87,7 +88,10 @@ select is(tests.harm(), '', 'and changes as little');
 -- A password's hash that comes with an address is of no use as a session's.
 set local session authorization limena_app;
 select is(
-    tests.outcome('select limena.enter_session(convert_to(''$2b$04$'' || repeat(''.'', 53), ''UTF8''), tests.tenant_id(''b''))'), '28000',
+    tests.outcome(
+        'select limena.enter_session(convert_to(''$2b$04$'' || repeat(''.'', 53), ''UTF8''), tests.tenant_id(''b''))'
+    ),
+    '28000',
     'a password''s hash enters nowhere'
 );
 select tests.leave();
@@ -98,7 +102,8 @@ select is(
     array(
         select c.relname::text
         from pg_class as c
-        where c.relnamespace = 'limena'::regnamespace
+        where
+            c.relnamespace = 'limena'::regnamespace
             and c.relkind in ('r', 'p')
             and c.relname not in ('permissions', 'role_permissions')
             and has_any_column_privilege(c.oid, 'select')
@@ -109,7 +114,9 @@ select is(
 );
 select is(
     replace(
-        tests.explained($$select 1 from limena.users where email = 'owner@b.example'$$), 'owner@b.example', 'xxxxx@b.example'
+        tests.explained($$select 1 from limena.users where email = 'owner@b.example'$$),
+        'owner@b.example',
+        'xxxxx@b.example'
     ),
     tests.explained($$select 1 from limena.users where email = 'xxxxx@b.example'$$),
     'EXPLAIN ANALYZE does not tell who is there'

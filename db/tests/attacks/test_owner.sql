@@ -1,6 +1,7 @@
--- Attack: a function with the owner's rights that does what nobody thought of, and a LOGIN role that got hold of those rights.
--- FORCE ROW LEVEL SECURITY binds limena_owner to the policies that name it: what none of them allows does not happen. It would
--- work without FORCE on a table, or with a policy for limena_owner that is wider than what its functions need.
+-- Attack: a function with the owner's rights that does what nobody thought of, and a LOGIN role that got hold of those
+-- rights. FORCE ROW LEVEL SECURITY binds limena_owner to the policies that name it: what none of them allows does not
+-- happen. It would work without FORCE on a table, or with a policy for limena_owner that is wider than what its
+-- functions need.
 -- Known limit: limena_owner owns the tables. Who can run DDL as it can take protection off; a deploy is such a one.
 begin;
 select plan(10);
@@ -15,28 +16,34 @@ values (tests.id('session', 'b owner'), tests.user_id('b', 'owner'), sha256('x')
 -- Something to lose in each table and partition.
 select isnt(tests.outcome('select from limena.audit_logs'), '0', 'there is a log');
 
--- The commands for which a table has no policy of limena_owner's: they come to nothing, on each table and each partition.
+-- The commands for which a table has no policy of limena_owner's: they come to nothing, on each table and each
+-- partition.
 create temporary table forbidden as
-select c.relname::text as relation, w.command, w.statement
+select
+    c.relname::text as relation,
+    w.command,
+    w.statement
 from pg_class as c
-cross join lateral (
-    values
-    ('r', format('select from limena.%I', c.relname)),
-    ('d', format('delete from limena.%I', c.relname)),
-    ('w', (
-        select format('update limena.%1$I set %2$I = %2$I', c.relname, a.attname)
-        from pg_attribute as a
-        where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
-        order by a.attnum
-        limit 1
-    ))
-) as w (command, statement)
-where c.relnamespace = 'limena'::regnamespace
+cross join
+    lateral (
+        values
+        ('r', format('select from limena.%I', c.relname)),
+        ('d', format('delete from limena.%I', c.relname)),
+        ('w', (
+            select format('update limena.%1$I set %2$I = %2$I', c.relname, a.attname)
+            from pg_attribute as a
+            where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
+            order by a.attnum
+            limit 1
+        ))
+    ) as w (command, statement)
+where
+    c.relnamespace = 'limena'::regnamespace
     and c.relkind in ('r', 'p')
     and c.relname not in ('permissions', 'role_permissions')
     and not exists (
         select from pg_policy as p
-        where p.polrelid = c.oid and 'limena_owner'::regrole = any (p.polroles) and p.polcmd::text in (w.command, '*')
+        where p.polrelid = c.oid and 'limena_owner'::regrole = any(p.polroles) and p.polcmd::text in (w.command, '*')
     );
 grant select on forbidden to public;
 
@@ -44,7 +51,8 @@ select is(
     array(
         select c.relname::text
         from pg_class as c
-        where c.relnamespace = 'limena'::regnamespace
+        where
+            c.relnamespace = 'limena'::regnamespace
             and c.relkind in ('r', 'p')
             and c.relname not in ('permissions', 'role_permissions')
             and c.relname not in (select f.relation from forbidden as f)
@@ -67,7 +75,7 @@ select is(tests.outcome('update limena.audit_logs set action = ''x.x'''), '0', '
 select is(tests.outcome('select from limena.audit_logs'), '0', 'or reads it');
 select is(
     tests.outcome(
-        $$insert into limena.sessions (user_id, secret_hash, ended_at) values (tests.user_id('b', 'owner'), sha256('y'), now())$$
+        $$insert into limena.sessions (user_id, secret_hash, ended_at) values (tests.user_id('b', 'owner'), sha256('y'), now())$$  -- noqa: LT05
     ) in ('1', '42501'), true, 'an INSERT is what log_in needs'
 );
 reset role;
@@ -77,7 +85,7 @@ select is(
     array(
         select p.polname::text
         from pg_policy as p
-        where 'limena_owner'::regrole = any (p.polroles) and (p.polcmd in ('*', 'd') or cardinality(p.polroles) > 1)
+        where 'limena_owner'::regrole = any(p.polroles) and (p.polcmd in ('*', 'd') or cardinality(p.polroles) > 1)
     ),
     '{}',
     'no policy lets limena_owner do everything, or delete'
@@ -86,10 +94,17 @@ select is(
     array(
         select p.polname::text
         from pg_policy as p
-        where 0 = any (p.polroles) or not p.polpermissive
+        where
+            0 = any(p.polroles) or not p.polpermissive
             or exists (
                 select from unnest(p.polroles) as r (oid)
-                where r.oid not in ('limena_owner'::regrole, 'limena_app'::regrole, 'limena_readonly'::regrole, 'limena_maintenance'::regrole)
+                where
+                    r.oid not in (
+                        'limena_owner'::regrole,
+                        'limena_app'::regrole,
+                        'limena_readonly'::regrole,
+                        'limena_maintenance'::regrole
+                    )
             )
     ),
     '{}',
@@ -100,10 +115,17 @@ select is(
     array(
         select p.polname::text
         from pg_policy as p
-        where 'limena_app'::regrole = any (p.polroles)
+        where
+            'limena_app'::regrole = any(p.polroles)
             and (
-                (p.polqual is not null and pg_get_expr(p.polqual, p.polrelid) !~ '(tenant_with|current_tenant_id|holds)\(')
-                or (p.polwithcheck is not null and pg_get_expr(p.polwithcheck, p.polrelid) !~ '(tenant_with|current_tenant_id|holds)\(')
+                (
+                    p.polqual is not null
+                    and pg_get_expr(p.polqual, p.polrelid) !~ '(tenant_with|current_tenant_id|holds)\('
+                )
+                or (
+                    p.polwithcheck is not null
+                    and pg_get_expr(p.polwithcheck, p.polrelid) !~ '(tenant_with|current_tenant_id|holds)\('
+                )
                 or (p.polcmd in ('r', 'd', 'w', '*') and p.polqual is null)
                 or (p.polcmd in ('a', 'w', '*') and p.polwithcheck is null)
             )

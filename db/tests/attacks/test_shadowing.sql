@@ -1,7 +1,8 @@
--- Attack: put an object of one's own in front of one of PostgreSQL's or Limena's: a table, function, operator, cast or type
--- in pg_temp, public or a schema of one's own, found first through search_path.
--- It would work without: no CREATE on any schema and no TEMP on the database; and where something stands in front all the
--- same, without `set search_path = pg_catalog, pg_temp` on the functions, and policies that keep what they were parsed with.
+-- Attack: put an object of one's own in front of one of PostgreSQL's or Limena's: a table, function, operator, cast or
+-- type in pg_temp, public or a schema of one's own, found first through search_path.
+-- It would work without: no CREATE on any schema and no TEMP on the database; and where something stands in front all
+-- the same, without `set search_path = pg_catalog, pg_temp` on the functions, and policies that keep what they were
+-- parsed with.
 begin;
 select plan(71);
 
@@ -55,7 +56,7 @@ cross join (
     ('create table %s.mallory (x int)'),
     ('create view %s.mallory as select 1 as x'),
     ('create function %s.now() returns timestamptz language sql as $$select pg_catalog.clock_timestamp()$$'),
-    ('create function %s.leak(text) returns bool language plpgsql cost 0.0001 as $$begin raise notice ''x''; return true; end$$'),
+    ('create function %s.leak(text) returns bool language plpgsql cost 0.0001 as $$begin raise notice ''x''; return true; end$$'),  -- noqa: LT05
     ('create operator %s.= (function = pg_catalog.uuid_ne, leftarg = uuid, rightarg = uuid)'),
     ('create aggregate %s.mallory (text) (sfunc = pg_catalog.textcat, stype = text)'),
     ('create domain %s.uuid as text'),
@@ -76,7 +77,7 @@ from (
 set local session authorization postgres;
 create schema evil;
 create function evil.anything_is_equal(uuid, uuid) returns boolean language sql immutable as 'select true';
-create operator evil.= (function = evil.anything_is_equal, leftarg = uuid, rightarg = uuid);
+create operator evil.= (function = evil.anything_is_equal, leftarg = uuid, rightarg = uuid);  -- noqa: PRS
 create function evil.never_differs(bytea, bytea) returns boolean language sql immutable as 'select false';
 create operator evil.<> (function = evil.never_differs, leftarg = bytea, rightarg = bytea);
 create function evil.every_hash_is_known(bytea, bytea) returns boolean language sql immutable as 'select true';
