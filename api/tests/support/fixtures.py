@@ -13,6 +13,7 @@ import itertools
 import os
 import re
 import shutil
+import signal
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -42,6 +43,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="embedded|system|DIR",
         help="the PostgreSQL to test on: the embedded one, the newest of the system, or the programs in DIR",
     )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """SIGTERM ends a run as Ctrl-C does: the servers that it started go with it."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
 def _bin_dir(config: pytest.Config) -> Path:
