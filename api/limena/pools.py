@@ -45,6 +45,14 @@ _SESSION_OPTIONS: Final = {
     "intervalstyle": "postgres",
     "bytea_output": "hex",
     "client_encoding": "UTF8",
+    # With these a role could lock itself out, or have what others run printed to the server's log.
+    "local_preload_libraries": "",
+    "idle_session_timeout": "0",
+    "client_min_messages": "warning",
+    "debug_print_parse": "off",
+    "debug_print_rewritten": "off",
+    "debug_print_plan": "off",
+    "log_parameter_max_length_on_error": "0",
 }
 """Start-up options, because those win over what a role may have set for itself with ALTER ROLE."""
 

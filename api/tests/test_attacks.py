@@ -7,6 +7,7 @@ test_attacks_can_fail.py. Here are also those on the pool that the API lends to 
 import asyncio
 
 import pytest
+from psycopg import sql
 from starlette.requests import HTTPConnection
 
 from limena import SessionCredential, create_tenant_pool, tenant_transaction
@@ -72,6 +73,38 @@ def test_what_a_borrower_plants_for_the_next(attacked: Database) -> None:
                 assert rows == [], "after a commit of one's own a context is left"
 
     asyncio.run(plant_and_look())
+
+
+def test_a_role_that_would_lock_itself_out(attacked: Database) -> None:
+    """ALTER ROLE limena_app SET, by someone who runs SQL as limena_app, so that nobody can log in or stay logged in, or
+    so that the server's log tells what others run. The pools' start-up options win."""
+    settings = {
+        "local_preload_libraries": "there_is_no_such_library",
+        "idle_session_timeout": "1ms",
+        "client_min_messages": "log",
+        "debug_print_plan": "on",
+        "log_parameter_max_length_on_error": "-1",
+        "role": "limena_auth",
+    }
+
+    async def look() -> list[str]:
+        async with create_tenant_pool(attacked.dsn("limena_app"), max_size=1, timeout=5) as pool:
+            await pool.wait(5)
+            await asyncio.sleep(0.01)
+            async with tenant_transaction(pool, _credential(attacked, "a"), REQUEST) as tx:
+                rows = await (await tx.execute("select name from limena.tenants")).fetchall()
+                assert rows == [("Tenant a",)]
+                return [
+                    str((await (await tx.execute("select current_setting(%s)", [name])).fetchone() or ("?",))[0])
+                    for name in settings
+                ]
+
+    with attacks.settings_reset(attacked), attacked.connect("limena_app") as mallory:
+        for name, value in settings.items():
+            mallory.execute(
+                sql.SQL("alter role limena_app set {} = {}").format(sql.Identifier(name), sql.Literal(value))
+            )
+        assert asyncio.run(look()) == ["", "0", "warning", "off", "0", "none"]
 
 
 def _credential(database: Database, tenant: str) -> SessionCredential:
