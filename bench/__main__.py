@@ -1,7 +1,8 @@
 """`make bench`: measures on a PostgreSQL of its own, prints ratios with the medians behind them, writes bench/results/.
 
-Every comparison alternates its two sides within one run, A B A B …, and gives the median of the ratios pair by pair. The server, PostgreSQL and the load
-generator share this machine's processors; what they take from each other they take from both sides.
+Every comparison alternates its two sides within one run, A B A B …, and gives the median of the ratios pair by pair.
+The server, PostgreSQL and the load generator share this machine's processors; what they take from each other they take
+from both sides.
 """
 
 from __future__ import annotations
@@ -82,7 +83,7 @@ def _api(server: PostgresServer) -> Iterator[int]:
 
 
 def _request(port: int, path: str, key: str, body: dict[str, object]) -> None:
-    request = urllib.request.Request(  # noqa: S310 – loopback
+    request = urllib.request.Request(
         f"http://127.0.0.1:{port}{path}",
         data=json.dumps(body).encode("ascii"),
         headers={"Authorization": f"Bearer {key}", "Content-Type": "application/json"},
@@ -114,13 +115,17 @@ def _compare(rounds: list[tuple[dict[str, Any], dict[str, Any]]]) -> dict[str, A
     return {
         "measured": side(0),
         "beside": side(1),
-        "ratio": {"median": round(statistics.median(ratios), 3), "min": round(ratios[0], 3), "max": round(ratios[-1], 3)},
+        "ratio": {
+            "median": round(statistics.median(ratios), 3),
+            "min": round(ratios[0], 3),
+            "max": round(ratios[-1], 3),
+        },
         "rounds": len(rounds),
     }
 
 
 def list_api_keys_beside_select_1(port: int, key: str, *, rounds: int, seconds: float) -> dict[str, Any]:
-    """`GET /api/v1/api-keys?limit=20`, authenticated by key, beside a route that runs `SELECT 1` on the same pool; 32 connections."""
+    """`GET /api/v1/api-keys?limit=20`, by key, beside a route that runs `SELECT 1` on the same pool; 32 connections."""
     authorization = f"Authorization: Bearer {key}"
     path = f"/api/v1/api-keys?limit={KEYS}"
     _load(port, path, connections=32, seconds=1, header=authorization)  # warm up: statements get prepared
@@ -137,9 +142,13 @@ def _show(title: str, result: dict[str, Any]) -> None:
     print(f"\n{title}")
     for name in ("measured", "beside"):
         side = result[name]
-        print(f"  {name:9} {side['per_second']:>9.1f}/s   p50 {side['p50_ms']:>7.2f} ms   p99 {side['p99_ms']:>7.2f} ms")
+        print(
+            f"  {name:9} {side['per_second']:>9.1f}/s   p50 {side['p50_ms']:>7.2f} ms   p99 {side['p99_ms']:>7.2f} ms"
+        )
     ratio = result["ratio"]
-    print(f"  ratio     {ratio['median']:.3f}  ({ratio['min']:.3f} to {ratio['max']:.3f} over {result['rounds']} rounds)")
+    print(
+        f"  ratio     {ratio['median']:.3f}  ({ratio['min']:.3f} to {ratio['max']:.3f} over {result['rounds']} rounds)"
+    )
 
 
 def main() -> None:
@@ -162,7 +171,9 @@ def main() -> None:
             )
             with _api(server) as port:
                 for number in range(KEYS):
-                    _request(port, "/api/v1/api-keys", made["api_key"], {"name": f"key {number}", "scopes": ["members:read"]})
+                    _request(
+                        port, "/api/v1/api-keys", made["api_key"], {"name": f"key {number}", "scopes": ["members:read"]}
+                    )
                 results["list_api_keys_beside_select_1"] = list_api_keys_beside_select_1(
                     port, made["api_key"], rounds=options.rounds, seconds=options.seconds
                 )
@@ -172,7 +183,10 @@ def main() -> None:
     now = datetime.now(UTC)
     path = RESULTS / f"{now:%Y%m%dT%H%M%SZ}.json"
     path.write_text(json.dumps({"at": now.isoformat(), "machine": machine, "results": results}, indent=2) + "\n")
-    _show("List 20 API keys, by key, beside SELECT 1 through the same pool (32 connections)", results["list_api_keys_beside_select_1"])
+    _show(
+        "List 20 API keys, by key, beside SELECT 1 through the same pool (32 connections)",
+        results["list_api_keys_beside_select_1"],
+    )
     print(f"\nWritten to {path.relative_to(Path.cwd())}")
 
 

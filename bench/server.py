@@ -1,5 +1,5 @@
-"""The API as it is served, with one route more: `GET /bench/select-1` runs `SELECT 1` through the same pool and the same small function as every
-other route. What a request costs beside it is what Limena costs."""
+"""The API as it is served, with one route more: `GET /bench/select-1` runs `SELECT 1` through the same pool and the
+same small function as every other route. What a request costs beside it is what Limena costs."""
 
 from __future__ import annotations
 

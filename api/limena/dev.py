@@ -130,7 +130,6 @@ def development_environment(data_dir: Path, env: Mapping[str, str]) -> Iterator[
 
 
 # What is given to the rest
-# ---------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,7 +273,6 @@ def _announce(folder: _Folder, base_url: str, shown: dict[str, Any] | None, echo
 
 
 # The folder
-# ------------------------------------------------------------------------------------------------------------
 
 
 class _Folder:
@@ -368,9 +366,9 @@ class _Folder:
             return None
         try:
             dev: dict[str, Any] = json.loads(text)
-        except ValueError:
-            raise DevError(f"{self._dev} is not the JSON that limena dev wrote: mend or remove it.") from None
-        return dev
+            return {"base_url": dev["base_url"], "dsn": asdict(_Dsns(**dev["dsn"])), "demo": dev["demo"]}
+        except (ValueError, TypeError, KeyError):
+            raise DevError(f"{self._dev} is not what limena dev wrote: mend or remove it.") from None
 
     def write_dev(self, dev: dict[str, Any]) -> None:
         write_private(self._dev, json.dumps(dev, indent=2) + "\n")
@@ -381,7 +379,10 @@ class _Folder:
 
     def read_plan(self) -> demo.Plan | None:
         text = self._read(self._plan)
-        return None if text is None else demo.Plan.from_json(text)
+        try:
+            return None if text is None else demo.Plan.from_json(text)
+        except (ValueError, TypeError, KeyError):
+            raise DevError(f"{self._plan} is not what limena dev wrote: remove it.") from None
 
     def write_plan(self, plan: demo.Plan) -> None:
         write_private(self._plan, plan.to_json())
@@ -400,7 +401,6 @@ class _Folder:
 
 
 # The server
-# ------------------------------------------------------------------------------------------------------------
 
 
 @contextmanager

@@ -142,7 +142,6 @@ def find_problems(env: Mapping[str, str]) -> list[str]:
 
 
 # Who connects, and how
-# -------------------------------------------------------------------------------------------------
 
 
 def _name(role: str) -> str:
@@ -193,7 +192,6 @@ def _log_ins(connections: Mapping[str, Connection]) -> Iterator[str]:
 
 
 # The database
-# ----------------------------------------------------------------------------------------------------------
 
 
 def _database(connection: Connection, source: Source) -> Iterator[str]:

@@ -112,7 +112,9 @@ def _require_json(request: Request) -> None:
 
 
 async def _read(request: Request, max_bytes: int) -> bytes:
-    declared = request.headers.get("content-length", "0")  # the server has checked that it is a number
+    declared = request.headers.get("content-length", "0")
+    if not declared.isdecimal():
+        raise Problem("invalid_request", "Content-Length is not a number.")
     if len(declared) > len(str(max_bytes)) or int(declared) > max_bytes:
         raise Problem("payload_too_large", f"A body may have at most {max_bytes} bytes.")
     body = bytearray()

@@ -45,6 +45,14 @@ _SESSION_OPTIONS: Final = {
     "intervalstyle": "postgres",
     "bytea_output": "hex",
     "client_encoding": "UTF8",
+    # With these a role could lock itself out, or have what others run printed to the server's log.
+    "local_preload_libraries": "",
+    "idle_session_timeout": "0",
+    "client_min_messages": "warning",
+    "debug_print_parse": "off",
+    "debug_print_rewritten": "off",
+    "debug_print_plan": "off",
+    "log_parameter_max_length_on_error": "0",
 }
 """Start-up options, because those win over what a role may have set for itself with ALTER ROLE."""
 
@@ -62,9 +70,21 @@ _RECONNECT_TIMEOUT_SECONDS: Final = 1.0
 """How long the pool tries on its own to replace a connection. Then the next request that waits makes it try at once,
 instead of sitting out a back-off that doubles for minutes."""
 
-CallPool: TypeAlias = "AsyncConnectionPool[CallConnection]"
-TenantPool: TypeAlias = AsyncConnectionPool[AsyncConnection[TupleRow]]
+_TIMEOUT_WHILE_DOWN_SECONDS: Final = 0.5
+"""How long a request waits for a connection once the pool could make none. It makes the pool try, which goes on when
+the request is answered; without this, an outage would collect a whole timeout's worth of waiting requests."""
+
 ConnectionT = TypeVar("ConnectionT", bound=AsyncConnection[Any])
+
+
+class Pool(AsyncConnectionPool[ConnectionT]):
+    """A pool that remembers whether it could reach the server when it last tried."""
+
+    is_down = False
+
+
+CallPool: TypeAlias = "Pool[CallConnection]"
+TenantPool: TypeAlias = Pool[AsyncConnection[TupleRow]]
 
 
 class CallConnection(AsyncConnection[TupleRow]):
@@ -111,13 +131,14 @@ def _check(results: Sequence[PGresult]) -> None:
 
 def create_call_pool(dsn: str, *, name: str, size: int, timeout: float, statement_timeout_ms: int) -> CallPool:
     """A pool of `size` connections for fixed calls, not yet open. `timeout`: seconds that a request waits for one."""
-    return AsyncConnectionPool(
+    return Pool(
         session_conninfo(dsn, name=name, statement_timeout_ms=statement_timeout_ms),
         connection_class=CallConnection,
         kwargs={"autocommit": True, "prepare_threshold": None},
         min_size=size,
         timeout=timeout,
         reconnect_timeout=_RECONNECT_TIMEOUT_SECONDS,
+        reconnect_failed=_note_outage,
         name=name,
         open=False,
     )
@@ -138,15 +159,21 @@ async def call(pool: CallPool, statement: Statement, values: Sequence[Wire]) -> 
 
 
 @asynccontextmanager
-async def lend(pool: AsyncConnectionPool[ConnectionT]) -> AsyncIterator[ConnectionT]:
+async def lend(pool: Pool[ConnectionT]) -> AsyncIterator[ConnectionT]:
     """A connection whose server is still there. After a restart of the server each one in the pool is dead: they are
     thrown away here, where nothing has been sent yet, so that no request fails for them and none runs twice."""
     while True:
-        async with pool.connection() as connection:
+        async with pool.connection(_TIMEOUT_WHILE_DOWN_SECONDS if pool.is_down else None) as connection:
+            pool.is_down = False
             if not _has_hung_up(connection.pgconn):
                 yield connection
                 return
             await connection.close()
+
+
+def _note_outage(pool: AsyncConnectionPool[Any]) -> None:
+    if isinstance(pool, Pool):
+        pool.is_down = True
 
 
 def _has_hung_up(pgconn: PGconn) -> bool:
@@ -170,13 +197,14 @@ def create_tenant_pool(
     `timeout`: seconds to wait for a connection. What a borrower leaves behind in a session (settings, prepared
     statements, temporary tables, locks, an isolation level) is gone before the next one gets it. Statements are not
     prepared on the server: they would not outlive the wiping."""
-    return AsyncConnectionPool(
+    return Pool(
         session_conninfo(dsn, name="limena tenant code", statement_timeout_ms=statement_timeout_ms),
         kwargs={"autocommit": True, "prepare_threshold": None},
         min_size=1,
         max_size=max_size,
         timeout=timeout,
         reconnect_timeout=_RECONNECT_TIMEOUT_SECONDS,
+        reconnect_failed=_note_outage,
         reset=_wipe,
         open=False,
     )

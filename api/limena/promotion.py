@@ -1,5 +1,4 @@
-"""Making a platform admin. No role of the API may: whoever can deploy can, and acts as limena_owner for this one
-call."""
+"""Making a platform admin: no role of the API may. Whoever can deploy can, as limena_owner for this one call."""
 
 from __future__ import annotations
 
@@ -15,13 +14,11 @@ class PromotionError(Exception):
 def promote_user(deploy_dsn: str, email: str) -> None:
     """Makes the user with this address a platform admin; nothing happens to one who is. The audit log shows it.
 
-    Raises `PromotionError`, or `DeployError` when `deploy_dsn` cannot act as limena_owner."""
+    Raises `PromotionError`; `DeployError` when Limena is not deployed, or `deploy_dsn` cannot act as limena_owner."""
     try:
         with owner_connection(deploy_dsn) as connection:
             connection.execute("select limena.promote_user(p_email => %(email)s)", {"email": email})
     except psycopg.errors.NoDataFound:
         raise PromotionError(f"No user has the address {email}.") from None
-    except (psycopg.errors.UndefinedFunction, psycopg.errors.InvalidSchemaName):
-        raise PromotionError("Limena is not deployed in this database: run limena deploy first.") from None
     except psycopg.Error as error:
         raise PromotionError(f"The user could not be promoted: {str(error).strip()}") from None

@@ -163,15 +163,16 @@ class ProcedureRoute(Endpoint):
         # 401 without a query, and before a byte of the body is read.
         credential = authenticate(request, services.keys, issuer=services.settings.base_url)
 
-        # CSRF, 413, 415, 400, 422, 404. But whoever shows a credential that does not hold hears of that alone.
+        # CSRF, 413, 415, 400, 422, 403, 404. But whoever shows a credential that does not hold hears of that alone.
         fields = fields_of(self, await database.catalog())
+        arguments: dict[str, Wire] = {}
         try:
-            if isinstance(credential, ApiKeyCredential) and not self.accepts_api_keys:
-                raise Problem("forbidden", _NOT_FOR_KEYS)
             services.csrf.check(request, services.keys)
-            arguments = read_query(request, fields.query)
             if self.body:
                 arguments |= await read_body(request, fields.body, max_bytes=services.settings.max_body_bytes)
+            arguments |= read_query(request, fields.query)
+            if isinstance(credential, ApiKeyCredential) and not self.accepts_api_keys:
+                raise Problem("forbidden", _NOT_FOR_KEYS)
             arguments |= read_path(request, fields.path)
         except Problem as problem:
             if problem.code == "not_found" and self.permission is not None:

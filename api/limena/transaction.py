@@ -8,6 +8,7 @@ anything: who may do what is PostgreSQL's answer, and what it refuses comes out 
 from __future__ import annotations
 
 import asyncio
+import functools
 import ipaddress
 import logging
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
@@ -24,7 +25,7 @@ from psycopg.rows import TupleRow
 from starlette.requests import HTTPConnection
 
 from limena.errors import Problem, SqlError
-from limena.pools import CallPool, TenantPool, call, lend
+from limena.pools import CallPool, Pool, TenantPool, call, lend
 from limena.procedures import Catalog, Statement, read_catalog
 from limena.values import Wire, encode
 
@@ -159,16 +160,23 @@ def _problem(error: SqlError, refusal: str) -> Problem:
 
 
 def origin(request: HTTPConnection) -> dict[str, bytes | str | UUID | None]:
-    """Where a request comes from, for the audit log: its id and address, and what it says of its user agent, of which
-    512 printable characters are kept."""
-    host = request.client.host.partition("%")[0] if request.client else ""
-    try:
-        ip = str(ipaddress.ip_address(host))
-    except ValueError:  # a Unix socket has no address
-        ip = None
-    agent = "".join(filter(str.isprintable, request.headers.get("user-agent", "")))[:_MAX_USER_AGENT]
+    """Where a request comes from, for the audit log: its id, its address, and the printable ones among the first 512
+    characters of what it says of its user agent."""
+    ip = _address(request.client.host) if request.client else None
+    agent = request.headers.get("user-agent", "")[:_MAX_USER_AGENT]
+    if not agent.isprintable():
+        agent = "".join(filter(str.isprintable, agent))
     request_id = request.scope.get("state", {}).get("request_id")
     return {"p_request_id": request_id, "p_ip": ip, "p_user_agent": agent or None}
+
+
+@functools.lru_cache(maxsize=1024)
+def _address(host: str) -> str | None:
+    """An IP address as PostgreSQL reads it, without the zone of a link-local one; None for a Unix socket."""
+    try:
+        return str(ipaddress.ip_address(host.partition("%")[0]))
+    except ValueError:
+        return None
 
 
 def _encode(values: Mapping[str, bytes | str | UUID | None]) -> dict[str, Wire]:
@@ -205,15 +213,15 @@ async def tenant_transaction(
         async with tenant_transaction(pool, credential, request) as tx:
             rows = await (await tx.execute("select title from app.documents")).fetchall()
 
-    Commits at the end, rolls back on an exception. Use a pool made by `create_tenant_pool`. BEGIN and the proof of the
-    credential travel together. Raises `Problem` with status 401 when the credential is refused and 503 when the
+    Commits at the end, rolls back on an exception. The pool is one that `create_tenant_pool` made. BEGIN and the proof
+    of the credential travel together. Raises `Problem` with status 401 when the credential is refused and 503 when the
     database cannot be reached; what your own statements raise is left as it is. The context ends with the transaction:
     after a commit of your own there is none, and every tenant's table is empty."""
+    if not isinstance(pool, Pool):  # another one wipes nothing between two tenants
+        raise TypeError("tenant_transaction needs a pool that create_tenant_pool made")
     async with AsyncExitStack() as stack:
         try:
             connection = await stack.enter_async_context(lend(pool))
-            if not connection.autocommit:
-                raise ValueError("tenant_transaction needs a pool that create_tenant_pool made")
             # A BEGIN of psycopg's own, as outside of autocommit, would be waited for.
             async with connection.pipeline():
                 await connection.execute("begin isolation level read committed read write")

@@ -77,7 +77,7 @@ def test_help_and_version(run: Run, arguments: list[str]) -> None:
     assert out
 
 
-# ------------------------------------------------------------------------------------------------------------- deploy
+# deploy
 
 
 def test_deploy_plans_does_and_has_nothing_left_to_do(run: Run, empty_database: MakeDatabase) -> None:
@@ -145,7 +145,7 @@ def test_a_reader_who_goes_away_ends_it_quietly(tmp_path: Path) -> None:
     assert done.stdout == "-- Made by: limena deploy --print\n"
 
 
-# ------------------------------------------------------------------------------------------------------- user promote
+# user promote
 
 
 @pytest.fixture
@@ -198,7 +198,7 @@ def test_promote_where_limena_is_not_deployed(run: Run, empty_database: MakeData
     assert (code, out, err) == (1, "", "limena: Limena is not deployed in this database: run limena deploy first.\n")
 
 
-# ------------------------------------------------------------------------------------------------------------- doctor
+# doctor
 
 
 def test_doctor_prints_its_findings_and_ends_with_1(run: Run) -> None:

@@ -189,7 +189,7 @@ def test_an_operator_needs_no_key_and_hears_of_a_malformed_dsn() -> None:
         OperatorSettings.from_env({"LIMENA_MAINTENANCE_DSN": "???"})
 
 
-# ------------------------------------------------------------------------------------------------- secrets from files
+# secrets from files
 
 
 def test_every_secret_may_come_from_a_file(tmp_path: Path) -> None:
@@ -290,7 +290,7 @@ def test_a_secret_given_twice_is_refused(tmp_path: Path) -> None:
     assert "LIMENA_APP_DSN and LIMENA_APP_DSN_FILE are both set: set one of them." in told
 
 
-# ------------------------------------------------------------------------------------------------------ documentation
+# documentation
 
 
 def documented_rows() -> list[list[str]]:

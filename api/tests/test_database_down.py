@@ -115,6 +115,25 @@ def test_started_with_the_database_down(breakable: Api) -> None:
             until_served(client, path)
 
 
+def test_an_outage_does_not_collect_waiting_requests(breakable: Api) -> None:
+    """Once the pool knows that it can reach nobody, a request is told so long before the time that it would wait for a
+    connection is over: 60 seconds here, twice as long as the client waits."""
+    database = breakable.database
+    dsn = {f"LIMENA_{role.upper()}_DSN": database.dsn(f"limena_{role}") for role in ("app", "auth")}
+    database.server.stop()
+    with ExitStack() as stack:
+        stack.callback(database.server.start)
+        patient = stack.enter_context(
+            serve(database, breakable.demo, environment={"LIMENA_POOL_TIMEOUT_SECONDS": "60"} | dsn)
+        )
+        client = stack.enter_context(patient.person().client(breakable.person().api_key))
+        end = time.monotonic() + PATIENCE
+        while not patient.app.state.services.database.app_pool.is_down:
+            assert time.monotonic() < end, "the pool does not notice"
+            time.sleep(0.01)
+        unavailable(client.get("/api/v1/me"))
+
+
 def test_a_server_that_takes_no_more_connections(breakable: Api) -> None:
     """53300 when connecting: unavailable, not an internal error, and not 401."""
     with ExitStack() as stack:

@@ -77,7 +77,7 @@ def me(live: Live, key: str) -> Any:
     return answer.json()
 
 
-# ----------------------------------------------------------------------------------------------- what it leaves there
+# what it leaves there
 
 
 def test_dev_json_is_as_the_contract_has_it(live: Live) -> None:
@@ -147,7 +147,7 @@ def test_it_listens_on_loopback_alone_and_says_nothing_of_itself(live: Live) -> 
     assert "server" not in httpx.get(f"{live.base_url}/healthz").headers
 
 
-# ----------------------------------------------------------------------------------------------------- stop and start
+# stop and start
 
 
 def test_a_signal_stops_all_of_it_and_a_second_start_has_the_data(start_live: StartLive) -> None:
@@ -234,7 +234,7 @@ def test_without_demo_data_and_with_it_later_and_with_its_passwords_lost(start_l
     assert "no longer has its passwords" in told
 
 
-# ---------------------------------------------------------------------------------------------------- what it refuses
+# what it refuses
 
 
 def test_a_second_start_on_the_same_folder_is_refused(live: Live) -> None:
@@ -308,16 +308,20 @@ def test_an_own_folder_that_was_opened_is_closed_again_and_swept(tmp_path: Path)
         assert {entry.name for entry in folder.path.iterdir()} == {"lock", ".gitignore"}
 
 
-def test_a_dev_json_that_was_spoilt_is_told(tmp_path: Path) -> None:
+@pytest.mark.parametrize("text", ["{", "[]", "null", "{}", '{"base_url": "", "demo": null, "dsn": {"app": ""}}'])
+def test_a_dev_json_or_a_plan_that_was_spoilt_is_told(text: str, tmp_path: Path) -> None:
     folder = _Folder(tmp_path / "dev")
     with folder.locked():
-        folder.write_dev({"demo": None})
-        (folder.path / "dev.json").write_text("{")
-        with pytest.raises(DevError, match=r"is not the JSON that limena dev wrote"):
-            folder.read_dev()
+        assert folder.read_dev() is None
+        assert folder.read_plan() is None
+        for name, read in (("dev.json", folder.read_dev), ("demo.pending", folder.read_plan)):
+            (folder.path / name).write_text(text)
+            (folder.path / name).chmod(0o600)
+            with pytest.raises(DevError, match="is not what limena dev wrote"):
+                read()
 
 
-# ---------------------------------------------------------------------------------------------- a server of one's own
+# a server of one's own
 
 
 def own_server(database: Database) -> dict[str, str]:
@@ -354,7 +358,7 @@ def test_an_existing_server_is_used_only_when_that_is_meant(
     assert "LIMENA_APP_DSN, LIMENA_READONLY_DSN are missing" in told
 
 
-# --------------------------------------------------------------------------------------------- for the other commands
+# for the other commands
 
 
 def test_the_database_of_a_stopped_one_is_started_for_a_command(start_live: StartLive, bin_dir: Path) -> None:

@@ -33,6 +33,8 @@ def make(bin_dir: Path) -> Iterator[Callable[..., PostgresServer]]:
     yield build
     for server in made:
         server.stop()
+    for data_dir in {server.data_dir for server in made}:
+        shutil.rmtree(data_dir, ignore_errors=True)
 
 
 @pytest.fixture

@@ -453,7 +453,7 @@ class TestOrderOfChecks:
 
     def test_size_and_type_come_before_content(self, api: Api) -> None:
         with api.person("viewer").client() as viewer:
-            problem(viewer.post("/api/v1/api-keys", content=b"{"), 415, "unsupported_media_type")
+            problem(viewer.post("/api/v1/api-keys?x=1", content=b"{"), 415, "unsupported_media_type")
             too_large = viewer.post(
                 "/api/v1/api-keys", content=b"{" * 70_000, headers={"Content-Type": "application/json"}
             )
@@ -499,6 +499,7 @@ def test_a_route_for_sessions_refuses_keys(api: Api, start_api: Callable[..., Ap
     with person.client() as session, person.client(person.api_key) as program:
         assert session.get(route.path).status_code == 200
         problem(program.get(route.path), 403, "forbidden")
+        problem(program.get(f"{route.path}?x=1"), 422, "validation_failed")
     with person.client(api_key_format.generate().key) as nobody:
         problem(nobody.get(route.path), 401, "invalid_api_key")
 
@@ -554,7 +555,7 @@ def test_two_headers_of_a_user_agent_that_no_column_would_take(api: Api) -> None
         )
         rows = client.get("/api/v1/audit-logs", params={"entity_id": made.json()["id"]}).json()["items"]
     assert rows[0]["user_agent"].startswith("evil ÿþ xxx")
-    assert len(rows[0]["user_agent"]) == 512
+    assert 500 < len(rows[0]["user_agent"]) <= 512
 
 
 def test_the_key_set_verifies_tokens_and_has_nothing_private(api: Api) -> None:

@@ -34,6 +34,14 @@ def test_support_tap_tells_a_failure(with_pgtap: Database, tmp_path: Path, kind:
     assert tap.failures(with_pgtap, tmp_path / "test_it.sql")
 
 
+@pytest.mark.parametrize("value", ["'1790000000000000_x'", "'ok'", "'not okay'", "null::text", "7", "true"])
+def test_what_fixtures_return_is_no_assertion(with_pgtap: Database, tmp_path: Path, value: str) -> None:
+    (tmp_path / "test_it.sql").write_text(
+        GOOD.replace("select ok(true, 'two')", f"select {value};\nselect ok(true, 'two')")
+    )
+    assert tap.failures(with_pgtap, tmp_path / "test_it.sql") == []
+
+
 def test_support_tap_passes_what_is_right(with_pgtap: Database, tmp_path: Path) -> None:
     (tmp_path / "test_it.sql").write_text(GOOD)
     assert tap.failures(with_pgtap, tmp_path / "test_it.sql") == []

@@ -106,7 +106,7 @@ def refused(token: Any) -> None:
         verify(token)
 
 
-# ------------------------------------------------------------------------------------------------------------ issuing
+# issuing
 
 
 @pytest.mark.parametrize("tenant_id", [TENANT, None])
@@ -197,7 +197,7 @@ def test_a_refresh_token_needs_an_id_and_times_with_a_zone(
         )  # fmt: skip
 
 
-# --------------------------------------------------------------------------------------------------------------- keys
+# keys
 
 
 def test_the_previous_key_still_verifies_and_the_current_one_signs() -> None:
@@ -267,7 +267,7 @@ def test_a_ring_without_a_key_is_refused() -> None:
         KeyRing([])
 
 
-# ---------------------------------------------------------------------------------------- algorithm and key confusion
+# algorithm and key confusion
 
 
 def test_alg_none_is_refused() -> None:
@@ -359,7 +359,7 @@ def test_a_critical_extension_is_refused_even_one_that_the_library_knows() -> No
     refused(f"{header}..{b64(signature)}")
 
 
-# --------------------------------------------------------------------------------------------------- types and claims
+# types and claims
 
 
 @pytest.mark.parametrize("typ", ["JWT", "AT+JWT", "application/at+jwt", "limena-refresh+jwt", "", None, 1, ["at+jwt"]])
@@ -462,7 +462,7 @@ def test_only_a_genuine_token_is_called_expired() -> None:
     refused(signed(good_header(typ="JWT"), good_claims(exp=old)))
 
 
-# --------------------------------------------------------------------------------------------------- malformed tokens
+# malformed tokens
 
 
 @pytest.mark.parametrize(

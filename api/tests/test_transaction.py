@@ -18,7 +18,7 @@ from starlette.requests import HTTPConnection
 import limena
 from limena import ApiKeyCredential, Credential, SessionCredential, api_key_format, create_tenant_pool
 from limena.errors import Problem, SqlError
-from limena.pools import CallPool, call, create_call_pool, lend
+from limena.pools import CallPool, Pool, call, create_call_pool, lend
 from limena.procedures import Catalog, read_catalog
 from limena.transaction import Database as ApiDatabase
 from support.api import Api
@@ -381,7 +381,7 @@ def test_tenant_transaction_with_a_session(own_table: Api) -> None:
     run(use())
 
 
-async def refusal(pool: AsyncConnectionPool[Any], credential: Credential) -> tuple[int, str]:
+async def refusal(pool: Pool[Any], credential: Credential) -> tuple[int, str]:
     with pytest.raises(Problem) as caught:
         async with limena.tenant_transaction(pool, credential, REQUEST):
             pytest.fail("was let in")
@@ -403,9 +403,9 @@ def test_tenant_transaction_refuses(own_table: Api) -> None:
                     await tx.execute("insert into public.documents (title) values ('lost')")
                     with contextlib.suppress(psycopg.Error):
                         await tx.execute("select from public.nothing")
-        async with AsyncConnectionPool(dsn, open=False) as pool:
-            with pytest.raises(ValueError, match="create_tenant_pool"):
-                async with limena.tenant_transaction(pool, key_of(own_table), REQUEST):
+        async with AsyncConnectionPool(dsn, open=False) as foreign:
+            with pytest.raises(TypeError, match="create_tenant_pool"):
+                async with limena.tenant_transaction(foreign, key_of(own_table), REQUEST):  # type: ignore[arg-type]
                     pytest.fail("was let in")
         async with create_tenant_pool(dsn + "&port=1", timeout=0.5) as pool:
             assert await refusal(pool, key_of(own_table)) == (503, "unavailable")

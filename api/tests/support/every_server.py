@@ -1,6 +1,7 @@
 """Runs the tests on the embedded PostgreSQL and on each one that the system has, one after the other.
 
-Refuses to pass over a server: one that was found and could not be tested fails the whole run.
+Refuses to pass over a server: one that was found and could not be tested fails the whole run. What
+needs no server runs once.
 """
 
 import subprocess
@@ -19,9 +20,8 @@ def main(arguments: list[str]) -> int:
     for choice, bin_dir in servers:
         version = PostgresServer(CHECKOUT, bin_dir).version
         print(f"\n=== PostgreSQL {version} ({choice})", flush=True)
-        code = subprocess.run(
-            [sys.executable, "-m", "pytest", f"--server={choice}", *arguments], check=False
-        ).returncode
+        options = [f"--server={choice}", *(["--only-with-server"] if lines else [])]
+        code = subprocess.run([sys.executable, "-m", "pytest", *options, *arguments], check=False).returncode
         failed += code != 0
         lines.append(f"  PostgreSQL {version:<8} {'passed' if code == 0 else f'FAILED (exit code {code})'}   {choice}")
     print("\nTested on:", *lines, sep="\n", flush=True)

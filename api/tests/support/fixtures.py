@@ -10,8 +10,10 @@ start_live      starts another one, for tests that stop it or break its database
 """
 
 import itertools
+import os
 import re
 import shutil
+import signal
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -33,12 +35,19 @@ _numbers = itertools.count(1)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.getgroup("limena").addoption(
+    group = parser.getgroup("limena")
+    group.addoption("--only-with-server", action="store_true", help="leave out the tests that no PostgreSQL is part of")
+    group.addoption(
         "--server",
         default="embedded",
         metavar="embedded|system|DIR",
         help="the PostgreSQL to test on: the embedded one, the newest of the system, or the programs in DIR",
     )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """SIGTERM ends a run as Ctrl-C does: the servers that it started go with it."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
 def _bin_dir(config: pytest.Config) -> Path:
@@ -62,16 +71,34 @@ def pytest_report_header(config: pytest.Config) -> str:
     return f"PostgreSQL: {PostgresServer(Path('unused'), bin_dir).version} ({config.getoption('--server')})"
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """On a second server, what needs none would only be said twice. All that needs one depends on `bin_dir`."""
+    if config.getoption("--only-with-server"):
+        needless = [item for item in items if isinstance(item, pytest.Function) and "bin_dir" not in item.fixturenames]
+        config.hook.pytest_deselected(items=needless)
+        items[:] = [item for item in items if item not in needless]
+
+
 @pytest.fixture(scope="session")
 def bin_dir(pytestconfig: pytest.Config) -> Path:
     """The folder of the programs of the PostgreSQL under test."""
     return _bin_dir(pytestconfig)
 
 
+def _memory() -> Path | None:
+    shared = Path("/dev/shm")  # noqa: S108 - a folder of our own is made in it
+    if "TMPDIR" in os.environ or not os.access(shared, os.W_OK | os.X_OK):
+        return None
+    return shared if shutil.disk_usage(shared).free > 8 << 30 else None
+
+
 @pytest.fixture(scope="session")
 def new_folder() -> Iterator[Callable[[], Path]]:
-    """Makes folders that a server may have: short enough for a socket, and passable for the account it runs as."""
-    top = Path(tempfile.mkdtemp(prefix="limena-test-"))
+    """Makes folders that a server may have: short enough for a socket, and passable for the account it runs as.
+
+    In memory where there is plenty of it and TMPDIR says nothing else: dozens of new clusters are a disk's whole day.
+    """
+    top = Path(tempfile.mkdtemp(prefix="limena-test-", dir=_memory()))
     top.chmod(0o711)
 
     def make() -> Path:
@@ -103,6 +130,7 @@ def start_server(bin_dir: Path, new_folder: Callable[[], Path]) -> Iterator[Call
     yield start
     for running in started:
         running.stop()
+        shutil.rmtree(running.data_dir)
 
 
 @pytest.fixture(scope="session")
@@ -197,3 +225,5 @@ def start_live(bin_dir: Path, new_folder: Callable[[], Path]) -> Iterator[Callab
     yield start
     for running in started:
         running.stop()
+    for folder in {running.data_dir for running in started}:
+        shutil.rmtree(folder)

@@ -73,6 +73,11 @@ from (
             select x.privilege_type
             from pg_catalog.aclexplode(c.relacl) as x
             where x.grantee = 0
+            union all
+            select x.privilege_type
+            from pg_catalog.pg_attribute as b
+            cross join lateral pg_catalog.aclexplode(b.attacl) as x
+            where b.attrelid = c.oid and b.attnum > 0 and not b.attisdropped and x.grantee = 0
         ) as public_grants
     from pg_catalog.pg_class as c
     inner join pg_catalog.pg_namespace as n on c.relnamespace = n.oid

@@ -238,7 +238,7 @@ begin
         )
         and not coalesce('search_path=pg_catalog, pg_temp' = any (p.proconfig), false)
     union all
-    select 'functions', p.oid::regprocedure::text, 'is executable by others than the list says: ' || g.granted_to
+    select 'functions', p.oid::regprocedure::text, 'is executable by others than the list says: ' || coalesce(g.granted_to, 'nobody')
     from pg_proc as p
     inner join limena_private.definer_functions as d on d.name = p.pronamespace::regnamespace::text || '.' || p.proname
     cross join lateral (
@@ -248,6 +248,14 @@ begin
         where x.grantee <> p.proowner
     ) as g
     where p.prosecdef and g.granted_to is distinct from d.granted_to
+    union all
+    select 'functions', p.oid::regprocedure::text, 'is executable by ' || r.rolname
+    from pg_proc as p
+    cross join lateral aclexplode(p.proacl) as x
+    inner join pg_roles as r on x.grantee = r.oid
+    where (p.pronamespace = 'limena_private'::regnamespace or p.oid = 'limena.promote_user(text)'::regprocedure)
+        and not p.prosecdef
+        and x.grantee <> p.proowner
     union all
     select 'secrets', x.grantee || ' on ' || x.object, 'may read a hash or a password'
     from (
@@ -269,7 +277,7 @@ begin
             and y.privilege_type in ('SELECT', 'UPDATE')
     ) as x
     union all
-    select 'grants', c.oid::regclass::text, g.grantee || ' may ' || g.privilege || ' and is not on the list of who may write'
+    select 'grants', c.oid::regclass::text, g.grantee || ' may ' || g.privilege || ' and is not on the list of who may'
     from pg_class as c
     cross join lateral (
         select coalesce(r.rolname::text, 'PUBLIC') as grantee, lower(x.privilege_type) as privilege
@@ -283,7 +291,7 @@ begin
             where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
         ) as x
         left join pg_roles as r on x.grantee = r.oid
-        where x.grantee <> c.relowner and x.privilege_type <> 'SELECT'
+        where x.grantee <> c.relowner and (x.privilege_type <> 'SELECT' or c.relnamespace = 'limena_private'::regnamespace)
     ) as g
     where c.relnamespace in ('limena'::regnamespace, 'limena_private'::regnamespace)
         and not exists (

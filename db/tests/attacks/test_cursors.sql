@@ -13,7 +13,7 @@ select tests.make_api_key(p_tenant => 'b', p_name => 'key of b');
 set local session authorization limena_app;
 
 -- What FETCH gives here: a cursor is read with FETCH inside EXECUTE.
-declare without_context cursor for select k.name from limena.api_keys as k;
+declare without_context cursor for select k.name from limena.api_keys as k;  -- noqa: PRS
 select is(tests.outcome('fetch all from without_context'), '0', 'declared without a context: nothing');
 close without_context;
 

@@ -1,8 +1,9 @@
--- Attack: as the owner of tenant a, find out whether something exists in tenant b, from what a unique key, a foreign key,
--- ON CONFLICT, MERGE or a lock answers; and change it on the way.
--- It would work without: tenant_id first in each key, WITH CHECK (which PostgreSQL tests before any key), and one answer
--- for what is another tenant's and what does not exist.
--- Known limit: hashes of secrets are unique in the whole database. Who knows the SHA-256 of a key can enter with it anyway.
+-- Attack: as the owner of tenant a, find out whether something exists in tenant b, from what a unique key, a foreign
+-- key, ON CONFLICT, MERGE or a lock answers; and change it on the way.
+-- It would work without: tenant_id first in each key, WITH CHECK (which PostgreSQL tests before any key), and one
+-- answer for what is another tenant's and what does not exist.
+-- Known limit: hashes of secrets are unique in the whole database. Who knows the SHA-256 of a key can enter with it
+-- anyway.
 begin;
 select plan(41);
 
@@ -19,40 +20,63 @@ set local session authorization limena_app;
 select tests.enter_as('a', 'owner');
 
 -- What exists in b and what exists nowhere: the same answer, to the letter.
-select is(
-    tests.error_of(format(s.statement, s.existing)),
-    replace(tests.error_of(format(s.statement, s.missing)), s.missing, s.existing),
-    'the same answer: ' || regexp_replace(s.statement, '\s+', ' ', 'g')
-)
+select
+    is(
+        tests.error_of(format(s.statement, s.existing)),
+        replace(tests.error_of(format(s.statement, s.missing)), s.missing, s.existing),
+        'the same answer: ' || regexp_replace(s.statement, '\s+', ' ', 'g')
+    )
 from (
     values
     ('select limena.revoke_api_key(%L)', tests.api_key_id('b')::text, tests.id('none', '')::text),
-    ('select limena.enter_session(tests.session_hash(''a'', ''owner''), %L)', tests.tenant_id('b')::text, tests.id('none', '')::text),
-    ('insert into limena.api_key_uses (tenant_id, api_key_id) values (tests.tenant_id(''b''), %L)',
-        tests.api_key_id('b')::text, tests.id('none', '')::text),
-    ('insert into limena.api_key_uses (tenant_id, api_key_id) values (tests.tenant_id(''a''), %L)',
-        tests.api_key_id('b')::text, tests.id('none', '')::text),
-    ('insert into limena.invitations (tenant_id, email, role, token_hash, invited_by)
+    (
+        'select limena.enter_session(tests.session_hash(''a'', ''owner''), %L)',
+        tests.tenant_id('b')::text,
+        tests.id('none', '')::text
+    ),
+    (
+        'insert into limena.api_key_uses (tenant_id, api_key_id) values (tests.tenant_id(''b''), %L)',
+        tests.api_key_id('b')::text, tests.id('none', '')::text
+    ),
+    (
+        'insert into limena.api_key_uses (tenant_id, api_key_id) values (tests.tenant_id(''a''), %L)',
+        tests.api_key_id('b')::text, tests.id('none', '')::text
+    ),
+    (
+        'insert into limena.invitations (tenant_id, email, role, token_hash, invited_by)
         values (tests.tenant_id(''b''), %L, ''member'', sha256(''x''), tests.user_id(''a'', ''owner''))',
-        'guest@b.example', 'nobody@b.example'),
-    ('insert into limena.invitations (tenant_id, email, role, token_hash, invited_by)
+        'guest@b.example', 'nobody@b.example'
+    ),
+    (
+        'insert into limena.invitations (tenant_id, email, role, token_hash, invited_by)
         values (%L, ''guest@b.example'', ''member'', sha256(''x''), tests.user_id(''a'', ''owner''))',
-        tests.tenant_id('b')::text, tests.id('none', '')::text),
-    ('insert into limena.invitations (tenant_id, email, role, token_hash, invited_by)
+        tests.tenant_id('b')::text, tests.id('none', '')::text
+    ),
+    (
+        'insert into limena.invitations (tenant_id, email, role, token_hash, invited_by)
         values (tests.tenant_id(''a''), ''x@x.example'', ''member'', sha256(''x''), %L)',
-        tests.user_id('b', 'owner')::text, tests.id('none', '')::text),
-    ('insert into limena.invitations (tenant_id, email, role, token_hash, invited_by)
+        tests.user_id('b', 'owner')::text, tests.id('none', '')::text
+    ),
+    (
+        'insert into limena.invitations (tenant_id, email, role, token_hash, invited_by)
         values (tests.tenant_id(''b''), ''x@x.example'', ''member'', sha256(%L), tests.user_id(''a'', ''owner''))',
-        'token of b', 'token of nobody'),
-    ('insert into limena.api_keys (tenant_id, id, name, prefix, last_four, scopes, key_hash, created_by)
+        'token of b', 'token of nobody'
+    ),
+    (
+        'insert into limena.api_keys (tenant_id, id, name, prefix, last_four, scopes, key_hash, created_by)
         values (tests.tenant_id(''b''), %L, ''x'', ''lmn_abcdef'', ''0000'', ''{ai:use}'', sha256(''x''), tests.user_id(''a'', ''owner''))',
-        tests.api_key_id('b')::text, tests.id('none', '')::text),
-    ('insert into limena.api_keys (tenant_id, id, name, prefix, last_four, scopes, key_hash, created_by)
+        tests.api_key_id('b')::text, tests.id('none', '')::text
+    ),
+    (
+        'insert into limena.api_keys (tenant_id, id, name, prefix, last_four, scopes, key_hash, created_by)
         values (%L, gen_random_uuid(), ''x'', ''lmn_abcdef'', ''0000'', ''{ai:use}'', sha256(''x''), tests.user_id(''a'', ''owner''))',
-        tests.tenant_id('b')::text, tests.id('none', '')::text),
-    ('insert into limena.api_keys (tenant_id, id, name, prefix, last_four, scopes, key_hash, created_by)
+        tests.tenant_id('b')::text, tests.id('none', '')::text
+    ),
+    (
+        'insert into limena.api_keys (tenant_id, id, name, prefix, last_four, scopes, key_hash, created_by)
         values (tests.tenant_id(''a''), gen_random_uuid(), ''x'', ''lmn_abcdef'', ''0000'', ''{ai:use}'', sha256(''x''), %L)',
-        tests.user_id('b', 'owner')::text, tests.id('none', '')::text)
+        tests.user_id('b', 'owner')::text, tests.id('none', '')::text
+    )
 ) as s (statement, existing, missing);
 
 -- Ids are drawn by the client or the database, and each tenant has its own: an id of b's is free in a.
@@ -61,7 +85,14 @@ select is(
         format(
             'insert into limena.api_keys (tenant_id, id, name, prefix, last_four, scopes, key_hash, created_by) '
             'values (%L, %L, %L, %L, %L, %L, sha256(%L), %L)',
-            tests.tenant_id('a'), tests.api_key_id('b'), 'x', 'lmn_abcdef', '0000', '{ai:use}', 'x', tests.user_id('a', 'owner')
+            tests.tenant_id('a'),
+            tests.api_key_id('b'),
+            'x',
+            'lmn_abcdef',
+            '0000',
+            '{ai:use}',
+            'x',
+            tests.user_id('a', 'owner')
         )
     ), '1', 'a key of a may have the id of a key of b'
 );
@@ -70,7 +101,12 @@ select is(
         format(
             'insert into limena.invitations (tenant_id, id, email, role, token_hash, invited_by) '
             'values (%L, %L, %L, %L, sha256(%L), %L)',
-            tests.tenant_id('a'), tests.id('invitation', 'b'), 'guest@b.example', 'member', 'x', tests.user_id('a', 'owner')
+            tests.tenant_id('a'),
+            tests.id('invitation', 'b'),
+            'guest@b.example',
+            'member',
+            'x',
+            tests.user_id('a', 'owner')
         )
     ), '1', 'an invitation of a may have the id and address of one of b'
 );
@@ -83,8 +119,15 @@ from (
         'on conflict do update on b''s key',
         format(
             'insert into limena.api_keys (tenant_id, id, name, prefix, last_four, scopes, key_hash, created_by) '
-            'values (%L, %L, %L, %L, %L, %L, sha256(%L), %L) on conflict (tenant_id, id) do update set revoked_at = now()',
-            tests.tenant_id('b'), tests.api_key_id('b'), 'x', 'lmn_abcdef', '0000', '{ai:use}', 'x', tests.user_id('a', 'owner')
+            'values (%L, %L, %L, %L, %L, %L, sha256(%L), %L) on conflict (tenant_id, id) do update set revoked_at = now()',  -- noqa: LT05
+            tests.tenant_id('b'),
+            tests.api_key_id('b'),
+            'x',
+            'lmn_abcdef',
+            '0000',
+            '{ai:use}',
+            'x',
+            tests.user_id('a', 'owner')
         )
     ),
     (
@@ -92,7 +135,14 @@ from (
         format(
             'insert into limena.api_keys (tenant_id, id, name, prefix, last_four, scopes, key_hash, created_by) '
             'values (%L, %L, %L, %L, %L, %L, sha256(%L), %L) on conflict do nothing',
-            tests.tenant_id('b'), tests.api_key_id('b'), 'x', 'lmn_abcdef', '0000', '{ai:use}', 'x', tests.user_id('a', 'owner')
+            tests.tenant_id('b'),
+            tests.api_key_id('b'),
+            'x',
+            'lmn_abcdef',
+            '0000',
+            '{ai:use}',
+            'x',
+            tests.user_id('a', 'owner')
         )
     ),
     (
@@ -100,22 +150,34 @@ from (
         format(
             'insert into limena.api_keys (tenant_id, name, prefix, last_four, scopes, key_hash, created_by) '
             'values (%L, %L, %L, %L, %L, %L, %L) on conflict (key_hash) do nothing',
-            tests.tenant_id('a'), 'x', 'lmn_abcdef', '0000', '{ai:use}', tests.key_hash('b'), tests.user_id('a', 'owner')
+            tests.tenant_id('a'),
+            'x',
+            'lmn_abcdef',
+            '0000',
+            '{ai:use}',
+            tests.key_hash('b'),
+            tests.user_id('a', 'owner')
         )
     ),
     (
         'on conflict do update by a hash of b''s',
         format(
             'insert into limena.api_keys (tenant_id, name, prefix, last_four, scopes, key_hash, created_by) '
-            'values (%L, %L, %L, %L, %L, %L, %L) on conflict on constraint api_keys_key_hash_key do update set revoked_at = now()',
-            tests.tenant_id('a'), 'x', 'lmn_abcdef', '0000', '{ai:use}', tests.key_hash('b'), tests.user_id('a', 'owner')
+            'values (%L, %L, %L, %L, %L, %L, %L) on conflict on constraint api_keys_key_hash_key do update set revoked_at = now()',  -- noqa: LT05
+            tests.tenant_id('a'),
+            'x',
+            'lmn_abcdef',
+            '0000',
+            '{ai:use}',
+            tests.key_hash('b'),
+            tests.user_id('a', 'owner')
         )
     ),
     (
         'merge that inserts into b',
         format(
             'merge into limena.api_key_uses as u using (select %L::uuid as t, %L::uuid as k) as s '
-            'on u.tenant_id = s.t and u.api_key_id = s.k when not matched then insert (tenant_id, api_key_id) values (s.t, s.k)',
+            'on u.tenant_id = s.t and u.api_key_id = s.k when not matched then insert (tenant_id, api_key_id) values (s.t, s.k)',  -- noqa: LT05
             tests.tenant_id('b'), tests.api_key_id('b')
         )
     )
@@ -133,7 +195,13 @@ select is(
         format(
             'insert into limena.api_keys (tenant_id, name, prefix, last_four, scopes, key_hash, created_by) '
             'values (%L, %L, %L, %L, %L, %L, %L)',
-            tests.tenant_id('a'), 'x', 'lmn_abcdef', '0000', '{ai:use}', tests.key_hash('b'), tests.user_id('a', 'owner')
+            tests.tenant_id('a'),
+            'x',
+            'lmn_abcdef',
+            '0000',
+            '{ai:use}',
+            tests.key_hash('b'),
+            tests.user_id('a', 'owner')
         )
     ), '23505 duplicate key value violates unique constraint "api_keys_key_hash_key"; constraint api_keys_key_hash_key',
     'a hash that is taken is refused without a word about whose it is'
@@ -146,7 +214,7 @@ select is(
             tests.tenant_id('a'), '', 'lmn_abcdef', '0000', '{ai:use}', sha256('x'), tests.user_id('a', 'owner')
         )
     ),
-    '23514 new row for relation "api_keys" violates check constraint "api_keys_name_check"; constraint api_keys_name_check',
+    '23514 new row for relation "api_keys" violates check constraint "api_keys_name_check"; constraint api_keys_name_check',  -- noqa: LT05
     'and a row that is refused is not shown'
 );
 
@@ -155,8 +223,12 @@ select is(tests.outcome(s.statement), '0', s.statement)
 from (
     values
     ($$update limena.api_keys set revoked_at = now() where id = tests.api_key_id('b')$$),
-    ($$update limena.api_keys as k set revoked_at = now() from limena.memberships as m where k.created_by = m.user_id and m.tenant_id = tests.tenant_id('b')$$),
-    ($$with u as (update limena.api_keys set revoked_at = now() where tenant_id = tests.tenant_id('b') returning id) select from u$$),
+    (
+        $$update limena.api_keys as k set revoked_at = now() from limena.memberships as m where k.created_by = m.user_id and m.tenant_id = tests.tenant_id('b')$$  -- noqa: LT05
+    ),
+    (
+        $$with u as (update limena.api_keys set revoked_at = now() where tenant_id = tests.tenant_id('b') returning id) select from u$$  -- noqa: LT05
+    ),
     ($$select from limena.api_keys where id = tests.api_key_id('b') for update$$),
     ($$select from limena.api_keys where tenant_id = tests.tenant_id('b') for share$$),
     ($$select from limena.api_keys where id = tests.api_key_id('b') for key share skip locked$$),

@@ -1,5 +1,6 @@
--- Attack: let an expression of one's own run over rows before the policy has hidden them, and learn from its error or its
--- side effect. No function can be made, so PostgreSQL's own have to do: casts, division, set_config(), query_to_xml().
+-- Attack: let an expression of one's own run over rows before the policy has hidden them, and learn from its error or
+-- its side effect. No function can be made, so PostgreSQL's own have to do: casts, division, set_config(),
+-- query_to_xml().
 -- It would work without policies as row-level security (a WHERE in a procedure or a view is no barrier), or if someone
 -- declared such a function LEAKPROOF.
 begin;
@@ -9,7 +10,12 @@ select tests.make_tenants();
 select tests.make_api_key(p_tenant => 'a', p_name => '1', p_scopes => '{ai:use}');
 select tests.make_api_key(p_tenant => 'b', p_name => 'stolen');
 insert into limena.invitations (tenant_id, email, role, token_hash, invited_by)
-select tests.tenant_id(t.name), 'guest@' || t.name || '.example', 'member', sha256(t.name::bytea), tests.user_id(t.name, 'owner')
+select
+    tests.tenant_id(t.name),
+    'guest@' || t.name || '.example',
+    'member',
+    sha256(t.name::bytea),
+    tests.user_id(t.name, 'owner')
 from (values ('a'), ('b')) as t (name);
 
 set local session authorization limena_app;
@@ -25,16 +31,25 @@ from (
     ('select from limena.api_keys where ('' '' || name)::numeric > 0 order by name::integer'),
     ('select from limena.tenants where 1 / (ascii(right(name, 1)) - ascii(''b'')) = 0'),
     ('select from limena.memberships where 1 / (case when tenant_id = tests.tenant_id(''b'') then 0 else 1 end) = 0'),
-    ('select from limena.find_people((select array_agg(user_id) from limena.memberships)) where 1 / (position(''@b.example'' in email) - 6) = 5'),
+    (
+        'select from limena.find_people((select array_agg(user_id) from limena.memberships)) where 1 / (position(''@b.example'' in email) - 6) = 5'  -- noqa: LT05
+    ),
     ('select from limena.invitations where 1 / (char_length(split_part(email, ''@b'', 2)) - 8) = 5'),
     ('select from limena.audit_logs where 1 / (case when tenant_id <> tests.tenant_id(''a'') then 0 else 1 end) = 0'),
     ('update limena.api_keys set revoked_at = null where name::integer = 1'),
     ('select from limena.api_keys as k join (values (1)) as v (x) on k.name::integer = v.x'),
     ('select from limena.api_keys where array[name::integer] && array[1]'),
     ('select count(*) filter (where name::integer = 1) from limena.api_keys'),
-    ('select from limena.api_keys where exists (select from limena.tenants as t where (t.name || name)::text like ''%a1'')')
+    (
+        'select from limena.api_keys where exists (select from limena.tenants as t where (t.name || name)::text like ''%a1'')'  -- noqa: LT05
+    )
 ) as s (statement);
-select is(tests.error_of('select 1 / (char_length(name) - 1) from limena.api_keys'), '22012 division by zero', 'on a''s own rows it fails');
+select
+    is(
+        tests.error_of('select 1 / (char_length(name) - 1) from limena.api_keys'),
+        '22012 division by zero',
+        'on a''s own rows it fails'
+    );
 
 -- 2. Side effects. set_config() is a leaky function that everyone has: it writes down each value that it is shown.
 select set_config('attack.seen', '', false);
@@ -56,38 +71,55 @@ select set_config('attack.seen', '', false);
 select count(*)
 from limena.memberships as m
 where set_config('attack.seen', current_setting('attack.seen') || m.tenant_id, false) is not null;
-select ok(position(tests.tenant_id('b')::text in current_setting('attack.seen')) = 0, 'memberships: a filter is shown nobody of b');
+select
+    ok(
+        position(tests.tenant_id('b')::text in current_setting('attack.seen')) = 0,
+        'memberships: a filter is shown nobody of b'
+    );
 select set_config('attack.seen', '', false);
 select count(*)
 from limena.audit_logs as l
 where set_config('attack.seen', current_setting('attack.seen') || l.tenant_id || l.actor_label, false) is not null;
-select ok(position(tests.tenant_id('b')::text in current_setting('attack.seen')) = 0, 'audit_logs: a filter is shown no event of b');
+select
+    ok(
+        position(tests.tenant_id('b')::text in current_setting('attack.seen')) = 0,
+        'audit_logs: a filter is shown no event of b'
+    );
 select set_config('attack.seen', '', false);
 select count(*)
 from limena.api_key_uses as u
 where set_config('attack.seen', current_setting('attack.seen') || u.tenant_id, false) is not null;
 select is(current_setting('attack.seen'), tests.tenant_id('a')::text, 'api_key_uses: a filter is shown a''s row alone');
 select set_config('attack.seen', '', false);
-select max(k.name order by set_config('attack.seen', current_setting('attack.seen') || ',' || k.name, false)) from limena.api_keys as k;
+select max(k.name order by set_config('attack.seen', current_setting('attack.seen') || ',' || k.name, false))
+from limena.api_keys as k;
 select is(current_setting('attack.seen'), ',1', 'an aggregate''s order is shown a''s rows alone');
 select set_config('attack.seen', '', false);
 select count(*)
-from limena.tenants as t
-left join limena.api_keys as k on set_config('attack.seen', current_setting('attack.seen') || ',' || k.name, false) is not null;
+from limena.tenants  -- noqa: ST11
+left join
+    limena.api_keys as k  -- noqa: ST11
+    on set_config('attack.seen', current_setting('attack.seen') || ',' || k.name, false) is not null;
 select is(current_setting('attack.seen'), ',1', 'a join''s condition is shown a''s rows alone');
 select set_config('attack.seen', '', false);
 select count(*) from limena.api_keys as k tablesample bernoulli (100)
 where set_config('attack.seen', current_setting('attack.seen') || ',' || k.name, false) is not null;
 select is(current_setting('attack.seen'), ',1', 'a sample is shown a''s rows alone');
 
--- 3. Functions that run a query of one's own run it as oneself. (Divides by zero if it shows anything of b; a server without XML refuses.)
-select isnt(
-    left(
-        tests.error_of(
-            format('select 1 / (case when %s::text ~ %L then 0 else 1 end)', q.call, 'stolen|@b.example|' || tests.tenant_id('b'))
-        ), 5
-    ), '22012', q.call || ' runs as its caller'
-)
+-- 3. Functions that run a query of one's own run it as oneself. (Divides by zero if it shows anything of b; a server
+-- without XML refuses.)
+select
+    isnt(
+        left(
+            tests.error_of(
+                format(
+                    'select 1 / (case when %s::text ~ %L then 0 else 1 end)',
+                    q.call,
+                    'stolen|@b.example|' || tests.tenant_id('b')
+                )
+            ), 5
+        ), '22012', q.call || ' runs as its caller'
+    )
 from (
     values
     ('query_to_xml(''select * from limena.memberships'', true, false, '''')'),
@@ -96,10 +128,14 @@ from (
     ('schema_to_xml(''limena'', true, false, '''')'),
     ('database_to_xml(true, false, '''')'),
     ('(select string_agg(t.word, '' '') from ts_stat(''select to_tsvector(name) from limena.api_keys'') as t)'),
-    ('ts_rewrite(''x'', ''select ''''x''''::tsquery, to_tsquery(quote_literal(name)) from limena.api_keys where name !~ ''''[0-9]'''''')')
+    (
+        'ts_rewrite(''x'', ''select ''''x''''::tsquery, to_tsquery(quote_literal(name)) from limena.api_keys where name !~ ''''[0-9]'''''')'  -- noqa: LT05
+    )
 ) as q (call);
 select is(
-    tests.error_of($$select 1 / (case when (select string_agg(name, ' ') from limena.api_keys)::text ~ '1' then 0 else 1 end)$$),
+    tests.error_of(
+        $$select 1 / (case when (select string_agg(name, ' ') from limena.api_keys)::text ~ '1' then 0 else 1 end)$$
+    ),
     '22012 division by zero', 'on a''s own rows that shows'
 );
 

@@ -8,14 +8,22 @@ select tests.make_tenants();
 select tests.make_api_key(p_tenant => 'a');
 select tests.make_api_key(p_tenant => 'b');
 -- A key that was never used has no row among the uses: room for an attacker to put one.
-delete from limena.api_key_uses where tenant_id = tests.tenant_id('b');
+delete from limena.api_key_uses
+where tenant_id = tests.tenant_id('b');
 insert into limena.invitations (tenant_id, email, role, token_hash, invited_by)
 values (tests.tenant_id('b'), 'guest@b.example', 'member', sha256('token of b'), tests.user_id('b', 'owner'));
 
 -- An attack that finds nothing proves nothing unless there is something.
 select ok(tests.loot() ~ (r.name || ' [1-9]'), r.name || ' has rows to steal')
 from (
-    values ('tenants'), ('users'), ('memberships'), ('invitations'), ('sessions'), ('session_uses'), ('api_keys'), ('api_key_uses'),
+    values ('tenants'),
+    ('users'),
+    ('memberships'),
+    ('invitations'),
+    ('sessions'),
+    ('session_uses'),
+    ('api_keys'),
+    ('api_key_uses'),
     ('audit_logs')
 ) as r (name);
 
@@ -27,7 +35,10 @@ select is(limena.current_tenant_id(), null, 'it is in no tenant');
 select is(limena.current_context(), null, 'it is nobody');
 select is(limena.current_permissions(), '{}', 'and may do nothing');
 select is(tests.error_of('select limena.get_me()'), '42501 permission denied', 'so the procedures say');
-select is(tests.error_of('select limena.list_api_keys()'), '42501 permission denied; detail api_keys:read', 'each of them');
+select
+    is(
+        tests.error_of('select limena.list_api_keys()'), '42501 permission denied; detail api_keys:read', 'each of them'
+    );
 
 set local session authorization limena_auth;
 select is(tests.loot(), '', 'limena_auth sees no row of any relation');
@@ -36,9 +47,12 @@ select is(
     array(
         select c.relname::text
         from pg_class as c
-        where c.relnamespace in ('limena'::regnamespace, 'limena_private'::regnamespace)
-            and (has_table_privilege(c.oid, 'select, insert, update, delete, truncate, references, trigger')
-                or has_any_column_privilege(c.oid, 'select, insert, update, references'))
+        where
+            c.relnamespace in ('limena'::regnamespace, 'limena_private'::regnamespace)
+            and (
+                has_table_privilege(c.oid, 'select, insert, update, delete, truncate, references, trigger')
+                or has_any_column_privilege(c.oid, 'select, insert, update, references')
+            )
             and c.relkind in ('r', 'p', 'v', 'm', 'f')
             and c.relname not in ('permissions', 'role_permissions', 'permission_matrix')
     ),
@@ -60,10 +74,11 @@ select is(
     array(
         select r.name || ' ' || f.signature
         from unnest('{limena_auth, limena_readonly, limena_maintenance}'::text[]) as r (name)
-        cross join unnest(array[
-            'limena.enter_session(bytea, uuid, text, inet, text)', 'limena.enter_api_key(bytea, text, inet, text)',
-            'limena.current_context()', 'limena.record_denial(text, text)'
-        ]) as f (signature)
+        cross join
+            unnest(array[
+                'limena.enter_session(bytea, uuid, text, inet, text)', 'limena.enter_api_key(bytea, text, inet, text)',
+                'limena.current_context()', 'limena.record_denial(text, text)'
+            ]) as f (signature)
         where has_function_privilege(r.name, f.signature, 'execute')
     ),
     '{}',

@@ -1,6 +1,7 @@
--- Attack: prepare a statement in one tenant's context and run it in another's, as an attacker whose backend served tenant
--- b a moment ago and keeps its plans.
--- It would work if a plan held the tenant for which it was made: if current_tenant_id() or has_permission() were IMMUTABLE.
+-- Attack: prepare a statement in one tenant's context and run it in another's, as an attacker whose backend served
+-- tenant b a moment ago and keeps its plans.
+-- It would work if a plan held the tenant for which it was made: if current_tenant_id() or has_permission() were
+-- IMMUTABLE.
 -- (Statements planted under a driver's names: api/tests/test_attacks.py.)
 begin;
 select plan(30);
@@ -14,7 +15,8 @@ set local session authorization limena_app;
 set local plan_cache_mode = auto;
 select tests.enter_as('b', 'owner');
 prepare names as select k.name from limena.api_keys as k;
-prepare named (uuid) as select k.name from limena.api_keys as k where k.tenant_id = $1 or k.id = $1;
+prepare named (uuid) as select k.name from limena.api_keys as k
+where k.tenant_id = $1 or k.id = $1;
 prepare tenant as select limena.current_tenant_id();
 prepare members as select m.user_id from limena.memberships as m;
 prepare revoke as update limena.api_keys set revoked_at = null returning name;

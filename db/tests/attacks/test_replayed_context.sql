@@ -1,19 +1,19 @@
 -- Attack: bring back a context that was genuine a moment ago in the same transaction: after leaving it, after entering
 -- another tenant, after ROLLBACK TO SAVEPOINT. (Other transactions, messages and backends: api/tests/test_attacks.py.)
--- It would work without: a seal over tenant and context; set_config(…, is_local => true), which a rollback takes back; and
--- for the last attack, the condition in enter_api_key() that the key is older than the transaction.
+-- It would work without: a seal over tenant and context; set_config(…, is_local => true), which a rollback takes back;
+-- and for the last attack, the condition in enter_api_key() that the key is older than the transaction.
 begin;
 select plan(17);
 
 select tests.make_tenants();
 select tests.make_api_key(p_tenant => 'a', p_scopes => '{api_keys:read, api_keys:write}');
 select tests.make_api_key(p_tenant => 'b');
-delete from limena.api_key_uses where tenant_id = tests.tenant_id('b');
+delete from limena.api_key_uses where tenant_id = tests.tenant_id('b');  -- noqa: LT14
 
 set local session authorization limena_app;
 
 -- Entering inside a savepoint that is rolled back leaves nothing behind.
-savepoint before;
+savepoint before;  -- noqa: PRS
 select tests.enter_as('a', 'owner');
 select set_config('attack.kept', '', false);
 rollback to savepoint before;
@@ -52,8 +52,8 @@ select is(
     tests.plunder(tests.tenant_id('b')::text, null, current_setting('attack.seal'), 'a'), '', 'nor another tenant'
 );
 
--- A phantom: make a key, enter with it, roll its making back, and go on under its name. The log would tell of a key that
--- never was.
+-- A phantom: make a key, enter with it, roll its making back, and go on under its name. The log would tell of a key
+-- that never was.
 select tests.enter_as('a', 'owner');
 savepoint phantom;
 select limena.create_api_key('Phantom', '{api_keys:read, api_keys:write}', 'lmn_abcdef', '0000', sha256('phantom'));

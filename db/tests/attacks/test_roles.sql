@@ -1,6 +1,6 @@
 -- Attack: become someone else, hand rights on, or take protection off, as limena_app.
--- It would work without: NOINHERIT roles that are members of nothing, limena_owner as the owner of every object, and FORCE
--- ROW LEVEL SECURITY. (SET SESSION AUTHORIZATION and RESET need a real log-in: api/tests/test_attacks.py.)
+-- It would work without: NOINHERIT roles that are members of nothing, limena_owner as the owner of every object, and
+-- FORCE ROW LEVEL SECURITY. (SET SESSION AUTHORIZATION and RESET need a real log-in: api/tests/test_attacks.py.)
 begin;
 select plan(61);
 
@@ -76,11 +76,13 @@ grant select (id) on limena.api_keys to public;
 revoke execute on function limena.current_tenant_id() from limena_app;
 grant usage on schema limena to public;
 select is(
-    has_any_column_privilege('limena_auth', 'limena.api_keys', 'select') or has_schema_privilege('public', 'limena', 'usage'),
+    has_any_column_privilege('limena_auth', 'limena.api_keys', 'select')
+    or has_schema_privilege('public', 'limena', 'usage'),
     false,
     'nobody has got anything'
 );
-select is(has_function_privilege('limena_app', 'limena.current_tenant_id()', 'execute'), true, 'nobody has lost anything');
+select  -- noqa: LT09
+    is(has_function_privilege('limena_app', 'limena.current_tenant_id()', 'execute'), true, 'nobody has lost anything');
 
 -- row_security = off asks for an error instead of a filter; it is no way past the filter.
 set local row_security = off;

@@ -1,9 +1,10 @@
 -- Attack: reach beyond the tables with PostgreSQL's own functions and commands: files, programs, large objects, other
 -- backends, locks, messages, and a way to run as somebody else.
--- It would work without the revocations of db/deploy/close_database.sql, or if limena_app were a member of one of PostgreSQL's
--- predefined roles.
--- Known limits: anyone who runs SQL as limena_app may take advisory locks (the deploy's too: it then waits or gives up), keep
--- their own backend busy, and send NOTIFY to whoever listens; the product relies on none of them for isolation.
+-- It would work without the revocations of db/deploy/close_database.sql, or if limena_app were a member of one of
+-- PostgreSQL's predefined roles.
+-- Known limits: anyone who runs SQL as limena_app may take advisory locks (the deploy's too: it then waits or gives
+-- up), keep their own backend busy, and send NOTIFY to whoever listens; the product relies on none of them for
+-- isolation.
 begin;
 select plan(58);
 

@@ -1,6 +1,8 @@
--- Attack: change what a statement means, or how it is run, with every setting that limena_app may set in its own session.
+-- Attack: change what a statement means, or how it is run, with every setting that limena_app may set in its own
+-- session.
 -- It would work if a function with the owner's rights, or a policy, depended on one: that is what pinned search_paths,
--- qualified names and pinned output formats are for. (What the settings for debugging print: api/tests/test_attacks.py.)
+-- qualified names and pinned output formats are for. (What the settings for debugging print:
+-- api/tests/test_attacks.py.)
 begin;
 select plan(44);
 
@@ -8,7 +10,8 @@ set local jit = off;
 select tests.make_tenants();
 select tests.make_api_key(p_tenant => 'a');
 select tests.make_api_key(p_tenant => 'b');
-delete from limena.api_key_uses where tenant_id = tests.tenant_id('b');
+delete from limena.api_key_uses
+where tenant_id = tests.tenant_id('b');
 
 -- The same attacks under a setting, alone: '' when they come to nothing and a viewer of a still sees a's members.
 create function tests.under(p_name text, p_value text)
@@ -40,10 +43,14 @@ end;
 $$;
 
 set local session authorization limena_app;
-select is(
-    tests.under(case when s.name = 'debug_parallel_query' and n.is_old then 'force_parallel_mode' else s.name end, s.value), '',
-    format('%s = %s', s.name, s.value)
-)
+select
+    is(
+        tests.under(
+            case when s.name = 'debug_parallel_query' and n.is_old then 'force_parallel_mode' else s.name end, s.value
+        ),
+        '',
+        format('%s = %s', s.name, s.value)
+    )
 from (select current_setting('server_version_num')::integer < 160000 as is_old) as n
 cross join (
     values

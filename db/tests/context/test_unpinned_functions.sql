@@ -6,31 +6,55 @@ select plan(4);
 
 create schema hostile;
 grant usage on schema hostile to limena_owner;
-create function hostile.sha256(bytea) returns bytea language plpgsql as $$ begin raise exception 'shadowed'; end $$;
-create function hostile.encode(bytea, text) returns text language plpgsql as $$ begin raise exception 'shadowed'; end $$;
-create function hostile.convert_to(text, name) returns bytea language plpgsql as $$ begin raise exception 'shadowed'; end $$;
-create function hostile.current_setting(text, boolean) returns text language plpgsql as $$ begin raise exception 'shadowed'; end $$;
-create function hostile.int4send(integer) returns bytea language plpgsql as $$ begin raise exception 'shadowed'; end $$;
-create function hostile.timestamptz_send(timestamptz) returns bytea language plpgsql as $$ begin raise exception 'shadowed'; end $$;
-create function hostile.transaction_timestamp() returns timestamptz language plpgsql as $$ begin raise exception 'shadowed'; end $$;
-create function hostile.pg_backend_pid() returns integer language plpgsql as $$ begin raise exception 'shadowed'; end $$;
-create function hostile.differ(bytea, bytea) returns boolean language plpgsql as $$ begin raise exception 'shadowed'; end $$;
-create function hostile.same(text, text) returns boolean language plpgsql as $$ begin raise exception 'shadowed'; end $$;
-create function hostile.glue(bytea, bytea) returns bytea language plpgsql as $$ begin raise exception 'shadowed'; end $$;
-create operator hostile.<> (leftarg = bytea, rightarg = bytea, function = hostile.differ);
-create operator hostile.= (leftarg = text, rightarg = text, function = hostile.same);
-create operator hostile.|| (leftarg = bytea, rightarg = bytea, function = hostile.glue);
+do $$
+declare
+    v_sql text;
+begin
+    for v_sql in
+        select format(
+            'create function hostile.%s language plpgsql as $f$ begin raise exception ''shadowed''; end $f$',
+            f.signature
+        )
+        from (
+            values
+            ('sha256(bytea) returns bytea'),
+            ('encode(bytea, text) returns text'),
+            ('convert_to(text, name) returns bytea'),
+            ('current_setting(text, boolean) returns text'),
+            ('int4send(integer) returns bytea'),
+            ('timestamptz_send(timestamptz) returns bytea'),
+            ('transaction_timestamp() returns timestamptz'),
+            ('pg_backend_pid() returns integer'),
+            ('differ(bytea, bytea) returns boolean'),
+            ('same(text, text) returns boolean'),
+            ('glue(bytea, bytea) returns bytea')
+        ) as f (signature)
+        union all
+        values
+        ('create operator hostile.<> (leftarg = bytea, rightarg = bytea, function = hostile.differ)'),
+        ('create operator hostile.= (leftarg = text, rightarg = text, function = hostile.same)'),
+        ('create operator hostile.|| (leftarg = bytea, rightarg = bytea, function = hostile.glue)')
+    loop
+        execute v_sql;
+    end loop;
+end;
+$$;
 grant execute on all functions in schema hostile to limena_owner;
 
 select is(
     array(
         select p.oid::regprocedure::text
         from pg_proc as p
-        where p.pronamespace in ('limena'::regnamespace, 'limena_private'::regnamespace)
-            and not coalesce('search_path=pg_catalog, pg_temp' = any (p.proconfig), false)
+        where
+            p.pronamespace in ('limena'::regnamespace, 'limena_private'::regnamespace)
+            and not coalesce('search_path=pg_catalog, pg_temp' = any(p.proconfig), false)
         order by 1
     ),
-    array['limena_private.platform_tenant_id()', 'limena_private.seal(bytea,text,text)', 'limena_private.verified_context()'],
+    array[
+        'limena_private.platform_tenant_id()',
+        'limena_private.seal(bytea,text,text)',
+        'limena_private.verified_context()'
+    ],
     'these functions alone pin no search_path'
 );
 

@@ -29,10 +29,14 @@ select is(
     'as little as somebody who does not exist'
 );
 select is(
-    tests.outcomes('select from limena.find_people(null)'), 'nobody 0, viewer 0, member 0, admin 0, owner 0', 'nobody for NULL'
+    tests.outcomes('select from limena.find_people(null)'),
+    'nobody 0, viewer 0, member 0, admin 0, owner 0',
+    'nobody for NULL'
 );
 select is(
-    tests.outcomes($$select from limena.find_people('{}')$$), 'nobody 0, viewer 0, member 0, admin 0, owner 0', 'nor for nobody'
+    tests.outcomes($$select from limena.find_people('{}')$$),
+    'nobody 0, viewer 0, member 0, admin 0, owner 0',
+    'nor for nobody'
 );
 
 select tests.enter_as('a', 'viewer');
@@ -43,7 +47,8 @@ select results_eq(
 );
 select ok(limena.enter_session(tests.session_hash('a', 'owner'), null), 'a person enters without a tenant');
 select results_eq(
-    format('select id from limena.find_people(%L)', current_setting('tests.everyone')), array[tests.user_id('a', 'owner')],
+    format('select id from limena.find_people(%L)', current_setting('tests.everyone')),
+    array[tests.user_id('a', 'owner')],
     'and finds themselves alone'
 );
 
@@ -61,7 +66,9 @@ select is(
 
 select set_config('app.current_tenant_id', tests.tenant_id('b')::text, true);
 select is(
-    tests.outcome($$select from limena.find_people(array[tests.user_id('b', 'owner')])$$), '42501', 'a forged context is refused'
+    tests.outcome($$select from limena.find_people(array[tests.user_id('b', 'owner')])$$),
+    '42501',
+    'a forged context is refused'
 );
 reset role;
 select is(
