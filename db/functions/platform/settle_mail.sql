@@ -1,6 +1,6 @@
 -- What became of a mail. After a failure it is tried again later and later: a minute, then twice as long each time, at
--- most six hours; after 12 attempts, twenty hours in all, it is abandoned. What the receiving server refused for good is
--- abandoned at once (RFC 5321, 4.5.4.1).
+-- most six hours; after 12 attempts, twenty hours in all, it is abandoned. What the receiving server refused for good
+-- is abandoned at once (RFC 5321, 4.5.4.1).
 --
 -- SECURITY DEFINER because no role may write the outbox. For limena_maintenance alone.
 create or replace function limena.settle_mail(
