@@ -219,7 +219,7 @@ def _worker(folder: _Folder, dsns: _Dsns, base_url: str, env: Mapping[str, str])
 
 def mail_folder(data_dir: Path) -> Path:
     """Where mails become files."""
-    return data_dir.absolute() / "mail"
+    return data_dir / "mail"
 
 
 def _deploy(dsns: _Dsns, echo: Echo) -> None:
@@ -268,6 +268,7 @@ def _announce(folder: _Folder, base_url: str, shown: dict[str, Any] | None, echo
             f"curl -s {trust}-H 'Authorization: Bearer {shown['api_key']}' {base_url}/api/v1/me",
             "",
         ]
+    lines.append(f"Without LIMENA_SMTP_URL, mails become files in {mail_folder(folder.dev_path.parent)}.")
     lines.append(f"{folder.dev_path} has the database's DSNs and everyone who can log in. Ctrl-C stops it.")
     echo("\n".join(lines))
 

@@ -11,7 +11,7 @@ Refuses to change anything, and to print a secret.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from typing import Any, Final, LiteralString
 
@@ -19,7 +19,7 @@ import psycopg
 from psycopg import errors
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from limena.config import ConfigError, OperatorSettings, Settings
+from limena.config import ConfigError, OperatorSettings, Settings, WorkerSettings
 from limena.deploy_source import Source, SourceError, expected_digest, read_source, source_dir
 
 Connection = psycopg.Connection[tuple[Any, ...]]
@@ -72,6 +72,12 @@ _ROLE_SETTINGS: Final[LiteralString] = r"""
     order by r.rolname, d.datname
 """
 
+
+def role_settings(connection: Connection) -> list[str]:
+    """The findings about settings that roles of ours have for themselves; `limena serve` does not start with any."""
+    return list(_rows(connection, _ROLE_SETTINGS))
+
+
 # db/deploy/close_database.sql revokes these where the deployer may, and says what each is good for; a test holds the
 # lists to each other.
 CATALOG_FUNCTIONS: Final = (
@@ -113,6 +119,7 @@ def find_problems(env: Mapping[str, str]) -> list[str]:
         Settings.from_env(env)
     except ConfigError as error:
         findings += [f"configuration: {problem}" for problem in error.problems]
+    findings += [f"configuration: {problem}" for problem in _mail(env) if f"configuration: {problem}" not in findings]
     try:
         settings = OperatorSettings.from_env(env)
         source = read_source(source_dir())
@@ -139,6 +146,17 @@ def find_problems(env: Mapping[str, str]) -> list[str]:
                 "configuration: LIMENA_MAINTENANCE_DSN is not set: the database cannot be checked without it."
             )
     return findings
+
+
+def _mail(env: Mapping[str, str]) -> Sequence[str]:
+    """What `limena worker` would not start with. It may run elsewhere: only where mail is configured at all."""
+    if not any(env.get(name) for name in ("LIMENA_SMTP_URL", "LIMENA_SMTP_URL_FILE", "LIMENA_MAIL_FROM")):
+        return ()
+    try:
+        WorkerSettings.from_env(env)
+    except ConfigError as error:
+        return error.problems
+    return ()
 
 
 # Who connects, and how

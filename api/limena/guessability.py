@@ -32,8 +32,12 @@ _lock: Final = threading.Lock()
 def is_guessable(password: str, words: Iterable[str]) -> bool:
     """Whether `password` is easier to guess than a score of 3. `words`: names, addresses and the like, whole; their
     parts are tried too."""
-    known = list(dict.fromkeys(part for word in (*OWN_WORDS, *words) for part in _parts(word)))[:_MAXIMUM_WORDS]
-    text = _bounded(password)
+    text = password[:MAXIMUM_LENGTH]
+    substitutes = [character for character in dict.fromkeys(text) if character in _LETTERS]
+    too_many = str.maketrans({character: _LETTERS[character] for character in substitutes[_MAXIMUM_SUBSTITUTES:]})
+    parts = [part for word in (*OWN_WORDS, *words) for part in _parts(word)][:_MAXIMUM_WORDS]
+    known = list(dict.fromkeys([*parts, *(part.translate(too_many) for part in parts)]))
+    text = text.translate(too_many)
     with _lock:  # its dictionaries are a module's variable
         try:
             score: int = zxcvbn.zxcvbn(text, user_inputs=known)["score"]
@@ -48,11 +52,3 @@ def _parts(text: str) -> Iterator[str]:
     yield text
     yield "".join(text.split())
     yield from (part for part in re.split(r"[\W_]+", text) if len(part) > 2)
-
-
-def _bounded(password: str) -> str:
-    text = password[:MAXIMUM_LENGTH]
-    substitutes = [character for character in dict.fromkeys(text) if character in _LETTERS]
-    for character in substitutes[_MAXIMUM_SUBSTITUTES:]:
-        text = text.replace(character, _LETTERS[character])
-    return text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -32,6 +33,7 @@ def environment_of(jwt_key: str) -> Callable[[Database], Environment]:
             "LIMENA_ENV": "production",
             "LIMENA_BASE_URL": "https://limena.example.com",
             "LIMENA_JWT_KEY": jwt_key,
+            "LIMENA_SECRET_KEY": base64.b64encode(bytes(range(32))).decode(),
             "LIMENA_DEPLOY_DSN": database.dsn(),
             **{f"LIMENA_{role.upper()}_DSN": database.dsn(f"limena_{role}") for role in roles},
         }
@@ -56,6 +58,18 @@ def superuser(database: Database, *statements: str) -> None:
 
 
 def test_nothing_is_found_where_nothing_is_broken(env: Environment) -> None:
+    assert find_problems(env) == []
+
+
+def test_mail_is_checked_where_it_is_configured(env: Environment) -> None:
+    """The worker may run elsewhere; half of its settings here are a mistake."""
+    env["LIMENA_SMTP_URL"] = "smtp://u:p@mx.example.com?verify=no"
+    found = find_problems(env)
+    assert [finding.split(" ", 2)[:2] for finding in found] == [
+        ["configuration:", "LIMENA_SMTP_URL"],
+        ["configuration:", "LIMENA_MAIL_FROM"],
+    ]
+    env |= {"LIMENA_SMTP_URL": "smtp://u:p@mx.example.com", "LIMENA_MAIL_FROM": "no-reply@example.com"}
     assert find_problems(env) == []
 
 

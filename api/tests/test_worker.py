@@ -9,6 +9,7 @@ import logging
 import os
 import re
 import signal
+import stat
 import subprocess
 import sys
 import threading
@@ -23,13 +24,15 @@ import pytest
 from aiosmtpd.smtp import SMTP
 
 from limena import mail_tokens, secrets
-from limena.config import WorkerSettings
+from limena.config import ConfigError, WorkerSettings
 from limena.delivery import FileTransport, SmtpServer, SmtpTransport, Transport
 from limena.deploy import deploy
 from limena.embedded import PostgresServer
 from limena.mail import MailComposer, parse_sender
 from limena.worker import Worker
+from support.csrf import PageClient
 from support.databases import Database
+from support.live import Live
 from support.smtp import Gate, Mailbox, Received, cut, make_authority, serve
 
 ROOT = bytes(range(100, 132))
@@ -637,3 +640,70 @@ def test_development_needs_no_mail_server() -> None:
     assert str(settings.mail_from) == "Limena <limena@localhost>"
     assert ROOT.hex() not in repr(settings)
     assert repr(ROOT) not in repr(settings)
+
+
+def worker_problems(**changes: str) -> str:
+    environment = {
+        "LIMENA_MAINTENANCE_DSN": "host=/run/postgresql user=limena_maintenance",
+        "LIMENA_BASE_URL": BASE_URL,
+        "LIMENA_SECRET_KEY": base64.b64encode(ROOT).decode(),
+        "LIMENA_SMTP_URL": "smtps://u:SECRET@mx.example.com",
+        "LIMENA_MAIL_FROM": "no-reply@example.com",
+    }
+    WorkerSettings.from_env(environment)
+    with pytest.raises(ConfigError) as error:
+        WorkerSettings.from_env(environment | changes)
+    assert "SECRET" not in str(error.value).replace("LIMENA_SECRET_KEY", "")
+    return str(error.value)
+
+
+def test_what_production_refuses() -> None:
+    assert worker_problems(LIMENA_SMTP_URL="").startswith("LIMENA_SMTP_URL is not set: ")
+    assert worker_problems(LIMENA_MAIL_FROM="").startswith("LIMENA_MAIL_FROM is not set: ")
+    assert worker_problems(LIMENA_SMTP_URL="smtp://u:SECRET@h/?starttls=no").startswith("LIMENA_SMTP_URL has something")
+    assert worker_problems(LIMENA_MAIL_FROM="Limena <a@b>\nBcc: c@d").startswith("LIMENA_MAIL_FROM is 'Limena <a@b>\\n")
+    assert worker_problems(LIMENA_SECRET_KEY="c2hvcnQ=").startswith("LIMENA_SECRET_KEY is ")
+    assert worker_problems(LIMENA_MAINTENANCE_DSN="").startswith("LIMENA_MAINTENANCE_DSN is not set: ")
+
+
+def test_the_mail_servers_url_may_come_from_a_file(tmp_path: Path) -> None:
+    file = tmp_path / "smtp-url"
+    file.write_text("smtp://u:SECRET@mx.example.com\n")
+    file.chmod(0o400)
+    assert "are both set" in worker_problems(LIMENA_SMTP_URL_FILE=str(file))
+    settings = WorkerSettings.from_env(
+        {
+            "LIMENA_ENV": "development",
+            "LIMENA_MAINTENANCE_DSN": "host=/run/postgresql user=limena_maintenance",
+            "LIMENA_BASE_URL": BASE_URL,
+            "LIMENA_SECRET_KEY": base64.b64encode(ROOT).decode(),
+            "LIMENA_SMTP_URL_FILE": str(file),
+            "LIMENA_MAIL_FROM": "no-reply@example.com",
+        }
+    )
+    assert settings.smtp == SmtpServer("mx.example.com", 587, False, "u", "SECRET")
+    assert "SECRET" not in repr(settings)
+
+
+# limena dev
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+def test_limena_dev_delivers_mails_into_its_folder(live: Live) -> None:
+    """From the request to the link in the file, with nothing but what a developer has."""
+    folder = live.data_dir / "mail"
+    address = live.dev["demo"]["people"]["viewer"]["email"]
+    before = set(folder.glob("*.eml"))
+    with PageClient(base_url=live.base_url, timeout=30) as client:
+        assert client.post("/api/v1/auth/password/forgot", json={"email": address}).status_code == 202
+        eventually(lambda: len(set(folder.glob("*.eml")) - before) == 1)
+        (file,) = set(folder.glob("*.eml")) - before
+        assert stat.S_IMODE(file.stat().st_mode) == 0o600
+        text = file.read_text("utf-8")
+        assert f"\nTo: {address}\n" in text
+        (token,) = re.findall(rf"^{live.base_url}/password-reset#token=(\S+)$", text, re.MULTILINE)
+        password = live.dev["demo"]["people"]["viewer"]["password"]
+        for status in (204, 404):
+            body = {"token": token, "new_password": password}
+            answer = client.post("/api/v1/auth/password/reset", json=body)
+            assert answer.status_code == status, answer.text

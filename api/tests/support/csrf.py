@@ -33,3 +33,7 @@ class PageClient(httpx.Client):
             request.headers["cookie"] = "; ".join([*cookies, f"limena_csrf={token}"])
             request.headers[HEADER] = token
         return super().send(request, **options)
+
+    def __del__(self) -> None:
+        """Whoever is of a demo or registers for a test is not closed by each test."""
+        self.close()

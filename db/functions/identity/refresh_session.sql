@@ -95,7 +95,8 @@ begin
     return jsonb_build_object(
         'outcome', case when v_token.spent_at is null then 'rotated' else 'repeated' end,
         'user_id', v_session.user_id,
-        'tenant_id', v_session.current_tenant_id,
+        -- Nobody enters a deleted tenant: a token that led there would be refused.
+        'tenant_id', (select t.id from limena.tenants as t where t.id = v_session.current_tenant_id and t.state <> 'deleted'),
         'issued_at', extract(epoch from v_successor.issued_at)::bigint,
         'expires_at', extract(epoch from v_successor.expires_at)::bigint
     );

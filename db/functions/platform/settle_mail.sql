@@ -1,8 +1,14 @@
--- What became of a mail. After a failure it is tried again later and later: a minute, then twice as long each time, at most six hours; after 12
--- attempts, twenty hours in all, it is abandoned. What the receiving server refused for good is abandoned at once (RFC 5321, 4.5.4.1).
+-- What became of a mail. After a failure it is tried again later and later: a minute, then twice as long each time, at
+-- most six hours; after 12 attempts, twenty hours in all, it is abandoned. What the receiving server refused for good
+-- is abandoned at once (RFC 5321, 4.5.4.1).
 --
 -- SECURITY DEFINER because no role may write the outbox. For limena_maintenance alone.
-create or replace function limena.settle_mail(p_tenant_id uuid, p_id uuid, p_is_delivered boolean, p_is_final boolean default false)
+create or replace function limena.settle_mail(
+    p_tenant_id uuid,
+    p_id uuid,
+    p_is_delivered boolean,
+    p_is_final boolean default false
+)
 returns void
 language plpgsql
 volatile
@@ -19,6 +25,7 @@ begin
 end;
 $$;
 
-comment on function limena.settle_mail(uuid, uuid, boolean, boolean) is 'Marks a claimed mail as delivered, as to be tried again, or as abandoned.';
+comment on function limena.settle_mail(uuid, uuid, boolean, boolean) is
+'Marks a claimed mail as delivered, as to be tried again, or as abandoned.';
 
 grant execute on function limena.settle_mail(uuid, uuid, boolean, boolean) to limena_maintenance;

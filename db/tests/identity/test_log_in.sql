@@ -1,6 +1,6 @@
 -- limena.log_in(): whose password was verified, and where they end up. Fails without the function.
 begin;
-select plan(29);
+select plan(42);
 
 select tests.make_tenants();
 delete from limena.sessions;
@@ -60,7 +60,7 @@ select results_eq(
     'with a refresh token for 7'
 );
 select results_eq(
-    'select u.session_id = s.id, u.last_seen_at from limena.session_uses as u cross join limena.sessions as s',
+    'select u.session_id = s.id and u.user_id = s.user_id, u.last_seen_at from limena.session_uses as u cross join limena.sessions as s',
     'values (true, now())', 'seen now'
 );
 select results_eq(
@@ -207,6 +207,103 @@ select lives_ok(
         )
     )$$,
     'what a client can make long is cut'
+);
+
+-- It takes back what begin_log_in() counted for it, and nothing else.
+reset role;
+create function pg_temp.attempt(p_email text, p_ip inet default '192.0.2.1')
+returns boolean
+language sql
+as $$ select b.password_hash is not null from limena.begin_log_in(p_email, p_ip) as b $$;
+create function pg_temp.succeed(p_name text, p_role text default 'viewer', p_ip inet default '192.0.2.1')
+returns text
+language plpgsql
+as $$
+begin
+    if not pg_temp.attempt(p_role || '@a.example', p_ip) then
+        return 'wait';
+    end if;
+    perform limena.log_in(
+        p_user_id => tests.user_id('a', p_role), p_password_hash => '$2b$04$' || repeat('.', 53),
+        p_secret_hash => sha256(('counted ' || p_name)::bytea), p_refresh_hash => sha256(('counted refresh ' || p_name)::bytea),
+        p_ip => p_ip
+    );
+    return 'in';
+end;
+$$;
+create function pg_temp.counters(p_account text, p_network text default '192.0.2.1')
+returns text
+language sql
+security definer
+as $$
+select coalesce(
+    string_agg(
+        concat_ws(' ', k.kind, f.failures, case when f.blocked_until > f.last_failed_at then 'blocks' end), ', ' order by k.place
+    ),
+    'none'
+)
+from (
+    values
+    (1, 'account at address', array['account at address', p_network, p_account]),
+    (2, 'address', array['address', p_network]),
+    (3, 'account', array['account', p_account])
+) as k (place, kind, parts)
+inner join limena.log_in_failures as f on f.subject = sha256(convert_to(array_to_string(k.parts, chr(10)), 'UTF8'))
+$$;
+create function pg_temp.wait(p_time interval)
+returns void
+language sql
+security definer
+as $$
+update limena.log_in_failures
+set last_failed_at = last_failed_at - p_time, blocked_until = blocked_until - p_time
+$$;
+-- 30 failures from this address, each with another account.
+create function pg_temp.guess(p_number integer, p_ip inet default '192.0.2.1')
+returns void
+language sql
+as $$
+select pg_temp.attempt(format('guess%s@x.example', g.n), p_ip) from generate_series(1, p_number) as g (n)
+$$;
+delete from limena.log_in_failures;
+delete from limena.sessions where user_id = tests.user_id('a', 'viewer');
+
+set local role limena_auth;
+select is(pg_temp.succeed('1'), 'in', 'a log-in from a place where the person has not been');
+select is(pg_temp.counters('viewer@a.example'), 'none', 'leaves no count');
+select is(pg_temp.succeed('2'), 'in', 'one more, from a place that is known by now');
+select is(pg_temp.counters('viewer@a.example'), 'none', 'neither');
+select pg_temp.attempt('member@a.example', '192.0.2.7') from generate_series(1, 4);
+select is(pg_temp.succeed('3', 'member', '192.0.2.7'), 'in', 'after four failures');
+select is(
+    pg_temp.counters('member@a.example', '192.0.2.7'), 'address 4, account 4',
+    'the account is not under suspicion here; what was tried stays counted for the address and for the account'
+);
+-- Laundering: someone with an account of their own, who guesses others' from the same address.
+select pg_temp.guess(30, '192.0.2.8');
+select is(pg_temp.succeed('4', 'viewer', '192.0.2.8'), 'in', 'a good account among thirty guesses');
+select is(pg_temp.counters('viewer@a.example', '192.0.2.8'), 'address 30', 'does not clear the address of one of them');
+select is(
+    array_to_string(array(select pg_temp.succeed('launder ' || g.n, 'viewer', '192.0.2.8') from generate_series(1, 5) as g (n)), ' '),
+    'in in in in in', 'who comes after does not wait for it: the delay that its own attempt set is gone'
+);
+select is(pg_temp.counters('viewer@a.example', '192.0.2.8'), 'address 30', 'however often');
+select pg_temp.attempt('guess31@x.example', '192.0.2.8');
+select pg_temp.wait('-1 hour');
+select is(pg_temp.succeed('5', 'viewer', '192.0.2.8'), 'wait', 'past the free attempts the good account waits, too');
+select pg_temp.wait('1 hour 1 minute');
+select is(
+    pg_temp.succeed('6', 'viewer', '192.0.2.8') || ': ' || pg_temp.counters('viewer@a.example', '192.0.2.8'),
+    'in: address 31 blocks', 'and lifts no delay of the address'
+);
+-- A log-in that is refused after begin_log_in() stays counted.
+select tests.outcome(
+    $$select limena.log_in(tests.user_id('a', 'admin'), '$2b$04$' || repeat('/', 53), sha256('x'), sha256('y'), p_ip => '192.0.2.9')$$
+)
+from (select pg_temp.attempt('admin@a.example', '192.0.2.9') offset 0) as a;
+select is(
+    pg_temp.counters('admin@a.example', '192.0.2.9'), 'account at address 1, address 1, account 1',
+    'a password that was changed meanwhile counts as a failure'
 );
 
 select * from finish();

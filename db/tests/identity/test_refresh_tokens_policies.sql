@@ -1,12 +1,15 @@
 -- limena.refresh_tokens below the API: no role of the API touches it. Fails without
 -- db/policies/identity/refresh_tokens.sql.
 begin;
-select plan(16);
+select plan(18);
 
 select results_eq(
     $$select tests.policies_of('limena.refresh_tokens')$$,
-    array['refresh_tokens_insert_owner: insert to limena_owner'],
-    'exactly this policy'
+    array[
+        'refresh_tokens_insert_owner: insert to limena_owner', 'refresh_tokens_select_owner: select to limena_owner',
+        'refresh_tokens_update_owner: update to limena_owner'
+    ],
+    'exactly these policies'
 );
 select is(tests.row_security_of('limena.refresh_tokens'), 'forced', 'row-level security binds the owner too');
 select results_eq(
@@ -63,7 +66,7 @@ set local role limena_maintenance;
 select is(tests.outcome('select id from limena.refresh_tokens'), '42501', 'nor does limena_maintenance');
 
 set local role limena_owner;
-select is(tests.outcome('select id from limena.refresh_tokens'), '0', 'limena_owner sees none: nothing needs it yet');
+select is(tests.outcome('select id from limena.refresh_tokens'), '8', 'limena_owner finds them, for refresh_session');
 select is(
     tests.outcome(
         $$insert into limena.refresh_tokens (session_id, user_id, token_hash)
@@ -71,8 +74,8 @@ select is(
     ),
     '1', 'makes one, for log_in'
 );
-select is(tests.outcome('update limena.refresh_tokens set spent_at = now()'), '0', 'changes none');
-select is(tests.outcome('delete from limena.refresh_tokens'), '0', 'and deletes none');
+select is(tests.outcome('update limena.refresh_tokens set spent_at = now()'), '8', 'changes them, for refresh_session');
+select is(tests.outcome('delete from limena.refresh_tokens'), '0', 'and deletes none: they go with their session');
 
 -- The shape of the data, whoever writes.
 reset role;
@@ -80,6 +83,23 @@ select throws_ok(
     $$insert into limena.refresh_tokens (session_id, user_id, token_hash)
     values (tests.id('session', 'b owner'), tests.user_id('a', 'owner'), sha256('x'))$$,
     '23503', null, 'a refresh token belongs to its session''s person'
+);
+
+select throws_ok(
+    $$insert into limena.refresh_tokens (session_id, user_id, token_hash)
+    select r.session_id, r.user_id, r.token_hash from limena.refresh_tokens as r limit 1$$,
+    '23505', null, 'it is one token''s'
+);
+set local role limena_owner;
+delete from limena.sessions where id = tests.id('session', 'a viewer');
+reset role;
+select is(
+    array[
+        (select count(*) from limena.refresh_tokens as r where r.session_id = tests.id('session', 'a viewer')),
+        (select count(*) from limena.session_uses as u where u.session_id = tests.id('session', 'a viewer'))
+    ],
+    '{0, 0}',
+    'with a session that limena_owner deletes its tokens and its use go too, past forced row-level security'
 );
 
 select * from finish();

@@ -1,6 +1,6 @@
 -- limena.users below the API: each actor, own tenant and another's. Fails without db/policies/identity/users.sql.
 begin;
-select plan(20);
+select plan(22);
 
 select results_eq(
     $$select tests.policies_of('limena.users')$$,
@@ -76,6 +76,9 @@ select is(
     'limena_readonly sees none before access is declared'
 );
 select is(tests.outcome('select password_hash from limena.users'), '42501', 'and no hash ever');
+select is(
+    tests.outcome('select password_changed_at from limena.users'), '42501', 'nor how old a password is: nobody needs it'
+);
 
 set local role limena_auth;
 select is(tests.outcome('select id from limena.users'), '42501', 'limena_auth touches no table');
@@ -93,6 +96,10 @@ select is(
     '1', 'makes one, for register_user'
 );
 select is(tests.outcome('update limena.users set is_platform_admin = true'), '8', 'changes them, for promote_user');
+select is(
+    tests.outcome($$update limena.users set password_hash = '$2b$04$' || repeat('/', 53), password_changed_at = now()$$),
+    '8', 'and for change_password and reset_password'
+);
 select is(tests.outcome('delete from limena.users'), '0', 'and deletes none: no policy says so');
 
 select * from finish();
