@@ -24,6 +24,7 @@ import fcntl
 import json
 import logging
 import os
+import re
 import secrets
 import shlex
 import signal
@@ -59,6 +60,20 @@ BCRYPT_COST: Final = "10"
 
 _POLL_SECONDS: Final = 1.0
 """A mail lies in its folder soon after the request that caused it."""
+
+# What a folder of ours can hold: a folder with anything else in it is somebody's, whatever else it holds.
+_OWN_FILES: Final = (
+    "jwt-key.pem",
+    "secret-key",
+    "tls-cert.pem",
+    "tls-key.pem",
+    "demo.pending",
+    "dev.json",
+    ".gitignore",
+)
+_OWN_NAMES: Final = frozenset({"lock", "postgres", "mail", *_OWN_FILES})
+_TEMPORARY: Final = re.compile(rf"\.(?:{'|'.join(map(re.escape, _OWN_FILES))})\.[0-9a-f]{{16}}\.tmp")
+_LONGEST_LOCK: Final = 20
 _OWN_SETTINGS: Final = {"LIMENA_ENV", "LIMENA_BASE_URL"}
 
 Echo = Callable[[str], None]
@@ -301,15 +316,16 @@ class _Folder:
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                holder = os.pread(descriptor, 20, 0).decode("ascii", "replace").strip()
+                holder = os.pread(descriptor, _LONGEST_LOCK, 0).decode("ascii", "replace").strip()
                 raise AlreadyRunning(
                     f"A limena dev (process {holder or 'unknown'}) is using {self.path}: stop it, or name another "
                     "folder with --data-dir."
                 ) from None
             os.ftruncate(descriptor, 0)
             os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
-            for left_over in self.path.glob(".*.tmp"):
-                left_over.unlink()
+            for left_over in self.path.iterdir():
+                if _TEMPORARY.fullmatch(left_over.name):
+                    left_over.unlink()
             write_private(self.path / ".gitignore", "*\n")
             yield
         finally:
@@ -324,17 +340,33 @@ class _Folder:
             raise DevError(f"{self.path} cannot be made ({error.strerror}).") from None
         try:
             status = self.path.stat()
-            is_ours = self._lock.exists() or not any(self.path.iterdir())
+            names = {entry.name for entry in self.path.iterdir()}
         except OSError as error:
             raise DevError(f"{self.path} cannot be used ({error.strerror}).") from None
         if status.st_uid != os.geteuid():
             raise DevError(f"{self.path} belongs to another user: name another folder with --data-dir.")
-        if not is_ours:
+        strangers = [name for name in names if name not in _OWN_NAMES and not _TEMPORARY.fullmatch(name)]
+        if names and (strangers or not self._has_lock()):
             raise DevError(
                 f"{self.path} holds other things, and limena dev did not make it: name another folder with --data-dir."
             )
         if stat.S_IMODE(status.st_mode) != 0o700:
             self.path.chmod(0o700)
+
+    def _has_lock(self) -> bool:
+        """The lock is the first thing in a folder of ours, and stays. It holds a process's number or, for a moment,
+        nothing."""
+        try:
+            status = self._lock.lstat()
+            return (
+                stat.S_ISREG(status.st_mode)
+                and status.st_size <= _LONGEST_LOCK
+                and re.fullmatch(rb"[0-9]*\n?", self._lock.read_bytes()) is not None
+            )
+        except FileNotFoundError:
+            return False
+        except OSError as error:
+            raise DevError(f"{self._lock} cannot be used ({error.strerror}).") from None
 
     def jwt_key(self) -> str:
         """The PEM of this folder's signing key, made when there is none."""

@@ -43,6 +43,8 @@ START_SECONDS = 120.0
 STOP_SECONDS = 30.0
 # Some systems allow no more than 104 bytes, NUL included, for the path of a socket.
 LONGEST_SOCKET_PATH = 100
+# postmaster.pid has eight short lines, and a path in one of them.
+LONGEST_SMALL_FILE = 16384
 SOCKET_NAME = ".s.PGSQL.5432"
 SOCKET_DIR_PREFIX = "limena-socket-"
 OWN_NAMES = frozenset({"lock", "cluster", "cluster.new", "run", "log"})
@@ -153,7 +155,7 @@ class PostgresServer:
             self._prepare_folder()
             bin_dir = self._reachable_bin_dir()
             self._stop_left_over()
-            if not (self._cluster / "PG_VERSION").is_file():
+            if not os.path.lexists(self._cluster / "PG_VERSION"):
                 self._init_cluster(bin_dir)
             self._check_cluster()
             self._launch(bin_dir)
@@ -322,10 +324,12 @@ class PostgresServer:
         for pid in _processes_in(self.data_dir / "cluster.new"):
             _signal(pid, signal.SIGKILL)
         pid_file = self._cluster / "postmaster.pid"
-        if not pid_file.exists():
+        text = _read_small(pid_file)
+        if text is None:
             return
-        first_line = pid_file.read_text().split("\n", 1)[0]
-        postmaster = int(first_line) if first_line.isdecimal() else 0
+        first_line = text.split("\n", 1)[0]
+        # No longer than a process's number: what is in there is the server's to say, not root's to believe.
+        postmaster = int(first_line) if re.fullmatch("[0-9]{1,9}", first_line) else 0
         for kind, seconds in ((signal.SIGINT, STOP_SECONDS), (signal.SIGQUIT, 10.0), (signal.SIGKILL, 10.0)):
             end = time.monotonic() + seconds
             working = _processes_in(self._cluster)
@@ -342,7 +346,9 @@ class PostgresServer:
         raise EmbeddedPostgresError(f"A PostgreSQL left over in {self.data_dir} cannot be stopped.")
 
     def _check_cluster(self) -> None:
-        major = (self._cluster / "PG_VERSION").read_text().strip()
+        major = (_read_small(self._cluster / "PG_VERSION") or "").strip()
+        if not re.fullmatch("[0-9]{1,4}", major):
+            raise EmbeddedPostgresError(f"{self._cluster / 'PG_VERSION'} does not hold the version of a PostgreSQL.")
         if int(major) != _version_numbers(self.version)[0]:
             raise EmbeddedPostgresError(
                 f"{self.data_dir} holds data of PostgreSQL {major}, which {self.version} cannot open: use another "
@@ -405,7 +411,7 @@ class PostgresServer:
             raise
         if process.returncode:
             raise EmbeddedPostgresError(f"PostgreSQL's data could not be made: {_last_lines(output.decode())}")
-        hba = os.open(new / "pg_hba.conf", os.O_WRONLY | os.O_TRUNC | os.O_NOFOLLOW)
+        hba = os.open(new / "pg_hba.conf", os.O_WRONLY | os.O_TRUNC | os.O_NOFOLLOW | os.O_NONBLOCK)
         with open(hba, "w") as file:
             file.write(
                 "# The socket's folder lets in its owner alone; there is no other way in.\nlocal all all trust\n"
@@ -442,10 +448,7 @@ class PostgresServer:
 
     def _is_ready(self) -> bool:
         """The eighth line of postmaster.pid says so; that is what pg_ctl looks at too."""
-        try:
-            lines = (self._cluster / "postmaster.pid").read_text().splitlines()
-        except FileNotFoundError:
-            return False
+        lines = (_read_small(self._cluster / "postmaster.pid") or "").splitlines()
         return len(lines) >= 8 and lines[0] == str(self.pid) and lines[7].strip() == "ready"
 
     def _create_database(self) -> None:
@@ -477,6 +480,28 @@ def _name_of(uid: int) -> str:
         return pwd.getpwuid(uid).pw_name
     except KeyError:
         return str(uid)
+
+
+def _read_small(path: Path) -> str | None:
+    """The text of a file in the server's own folder, None where there is none.
+
+    Whoever holds the server's account puts there what they like: a link to a file of root's, a pipe that never ends.
+    Nothing of such a thing is read.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        if error.errno in (errno.ELOOP, errno.ENXIO):
+            raise EmbeddedPostgresError(f"{path} is no ordinary file: remove it.") from None
+        raise
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise EmbeddedPostgresError(f"{path} is no ordinary file: remove it.")
+        return os.read(descriptor, LONGEST_SMALL_FILE).decode("utf-8", "replace")
+    finally:
+        os.close(descriptor)
 
 
 def _last_lines(text: str) -> str:
@@ -535,12 +560,17 @@ def _copy_binaries(bin_dir: Path, account: _Account) -> Path:
 
 
 def _processes_in(folder: Path) -> list[int]:
-    """The processes whose working folder is `folder`, which a server and its children never leave."""
+    """The PostgreSQL processes whose working folder is `folder`, which a server and its children never leave.
+
+    By the program that they run, whatever they call themselves: a shell in that folder is somebody's own. Not by the
+    program's path: an upgrade puts another in its place.
+    """
     found = []
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
             try:
-                if os.path.samefile(entry / "cwd", folder):
+                program = os.readlink(entry / "exe").removesuffix(" (deleted)")
+                if os.path.samefile(entry / "cwd", folder) and Path(program).name in ("postgres", "initdb"):
                     found.append(int(entry.name))
             except OSError:
                 continue

@@ -2,7 +2,8 @@
 
 A deploy sends statement by statement, so that an error has a line, CREATE INDEX CONCURRENTLY is not inside a
 transaction of its own making, and `limena deploy` does what psql does with the printed script. Refuses what the two
-would read differently: psql's own commands and variables, an unfinished string or comment, a last statement without its
+would read differently: psql's own commands and variables, a carriage return (it ends a comment for PostgreSQL), the
+continuation of an E'…' string in a second literal, an unfinished string or comment, a last statement without its
 semicolon.
 """
 
@@ -11,16 +12,17 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+# The classes are those of PostgreSQL's scan.l, to which every character above ASCII is a letter and none a space.
 _TOKEN = re.compile(
     r"""
-      (?P<space>   \s+ )
+      (?P<space>   [ \t\n\f\v]+ )
     | (?P<comment> --[^\n]* )
     | (?P<string>  [eE]'(?:[^'\\]|\\.|'')*' | '(?:[^']|'')*' | "(?:[^"]|"")*" )
-    | (?P<dollar>  \$(?P<tag>[^\W\d]\w*)?\$ )
-    | (?P<word>    [^\W\d][\w$]* )
-    | (?P<number>  \d[\w.]* | \$\d+ )
+    | (?P<dollar>  \$(?P<tag>[A-Za-z_\u0080-\U0010ffff][A-Za-z0-9_\u0080-\U0010ffff]*)?\$ )
+    | (?P<word>    [A-Za-z_\u0080-\U0010ffff][A-Za-z0-9_$\u0080-\U0010ffff]* )
+    | (?P<number>  [0-9][A-Za-z0-9_.]* | \$[0-9]+ )
     | (?P<plain>   :: | := )
-    | (?P<psql>    \\ | :[\w'"{] )
+    | (?P<psql>    \\ | :[A-Za-z0-9_\u0080-\U0010ffff'"{] )
     | (?P<other>   . )
     """,
     re.VERBOSE | re.DOTALL,
@@ -53,9 +55,13 @@ def split_statements(text: str) -> list[Statement]:
     words: list[str] = []
     start: int | None = None
     position = parentheses = atomic = 0
+    after_escapes = False
 
     def line_of(offset: int) -> int:
         return text.count("\n", 0, offset) + 1
+
+    if "\r" in text:
+        raise SqlTextError(line_of(text.index("\r")), "a carriage return, which to PostgreSQL is the end of a line")
 
     while position < len(text):
         token = _TOKEN.match(text, position)
@@ -71,6 +77,9 @@ def split_statements(text: str) -> list[Statement]:
             raise SqlTextError(
                 line_of(position), f"psql would read {value!r} as its own; write it inside quotes or apart"
             )
+        if after_escapes and value.startswith("'"):
+            raise SqlTextError(line_of(position), "the literal may go on where an E'…' string ended: write them as one")
+        after_escapes = kind == "string" and value[0] in "eE"
         if start is None:
             start = position
         if kind == "dollar":

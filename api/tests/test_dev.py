@@ -262,6 +262,26 @@ def test_a_folder_with_other_things_in_it_is_left_alone(tmp_path: Path) -> None:
     assert [entry.name for entry in tmp_path.iterdir()] == ["thesis.txt"]
 
 
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("lock",),
+        ("lock", ".draft.tmp"),
+        ("lock", "thesis.txt"),
+        ("lock", ".dev.json.tmp"),
+        ("dev.json",),
+        (".gitignore",),
+    ],
+)
+def test_a_folder_with_a_file_named_like_one_of_ours_is_left_alone(tmp_path: Path, names: tuple[str, ...]) -> None:
+    for name in names:
+        (tmp_path / name).write_text("mine")
+    tmp_path.chmod(0o755)
+    assert "holds other things, and limena dev did not make it" in refused(tmp_path)
+    assert mode(tmp_path) == 0o755
+    assert {entry.name: entry.read_text() for entry in tmp_path.iterdir()} == dict.fromkeys(names, "mine")
+
+
 @pytest.mark.parametrize("make", [Path.touch, lambda path: path.symlink_to("nowhere")])
 def test_what_is_no_folder_is_refused(make: Callable[[Path], None], tmp_path: Path) -> None:
     make(tmp_path / "dev")

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -139,6 +140,25 @@ def test_a_server_whose_starter_was_killed_is_replaced(
     assert not is_working(left_over)
 
 
+@pytest.mark.parametrize("name", ["cluster", "cluster.new"])
+def test_what_else_works_in_the_folder_is_left_alone(
+    make: Callable[..., PostgresServer], folder: Path, name: str
+) -> None:
+    server = make(folder)
+    server.start()
+    server.kill()
+    (folder / name).mkdir(exist_ok=True)
+    # It calls itself postgres, as an editor with that file open might.
+    other = subprocess.Popen(["postgres", "60"], executable=shutil.which("sleep"), cwd=folder / name)
+    try:
+        server.start()
+        assert ask(server, "select 1") == 1
+        assert other.poll() is None
+    finally:
+        other.kill()
+        other.wait()
+
+
 def test_a_half_made_cluster_is_made_anew(make: Callable[..., PostgresServer], folder: Path, bin_dir: Path) -> None:
     folder.mkdir(mode=0o711)
     program = (
@@ -207,6 +227,45 @@ def test_data_of_another_major_version_is_refused(make: Callable[..., PostgresSe
     server.stop()
     (folder / "cluster" / "PG_VERSION").write_text("9\n")
     with pytest.raises(EmbeddedPostgresError, match="holds data of PostgreSQL 9"):
+        server.start()
+
+
+@pytest.mark.parametrize("name", ["PG_VERSION", "postmaster.pid"])
+@pytest.mark.parametrize("kind", ["link", "pipe", "folder"])
+def test_what_the_server_may_exchange_is_not_followed(
+    make: Callable[..., PostgresServer], folder: Path, tmp_path: Path, name: str, kind: str
+) -> None:
+    server = make(folder)
+    server.start()
+    server.stop()
+    path, secret = folder / "cluster" / name, tmp_path / "secret"
+    secret.write_text("a secret of root's\n")
+    path.unlink(missing_ok=True)
+    if kind == "link":
+        path.symlink_to(secret)
+    elif kind == "pipe":
+        os.mkfifo(path)
+        # Without a writer, a reader waits for one: the test must end all the same.
+        signal.alarm(20)
+    else:
+        path.mkdir()
+    try:
+        with pytest.raises(EmbeddedPostgresError) as raised:
+            server.start()
+    finally:
+        signal.alarm(0)
+    told = "".join(traceback.format_exception(raised.value))
+    assert f"{path} is no ordinary file" in told
+    assert "a secret" not in told
+
+
+@pytest.mark.parametrize("text", ["a secret\n", "", "१८\n", "9" * 5000])
+def test_a_version_that_is_none_is_not_repeated(make: Callable[..., PostgresServer], folder: Path, text: str) -> None:
+    server = make(folder)
+    server.start()
+    server.stop()
+    (folder / "cluster" / "PG_VERSION").write_text(text)
+    with pytest.raises(EmbeddedPostgresError, match=r"PG_VERSION does not hold the version of a PostgreSQL\.$"):
         server.start()
 
 

@@ -26,7 +26,7 @@ create table limena.users (
     constraint users_email_check check (
         email = lower(email)
         and char_length(email) between 3 and 254
-        and email ~ '^[^@[:space:][:cntrl:]]+@[^@[:space:][:cntrl:]]+$'
+        and email ~ '^[a-z0-9.!#$%&''*+/=?^_`{|}~-]+@[a-z0-9.-]+$'
     ),
     display_name text not null
     constraint users_display_name_check check (
@@ -70,7 +70,7 @@ create table limena.invitations (
     constraint invitations_email_check check (
         email = lower(email)
         and char_length(email) between 3 and 254
-        and email ~ '^[^@[:space:][:cntrl:]]+@[^@[:space:][:cntrl:]]+$'
+        and email ~ '^[a-z0-9.!#$%&''*+/=?^_`{|}~-]+@[a-z0-9.-]+$'
     ),
     role limena.member_role not null,
     token_hash bytea not null

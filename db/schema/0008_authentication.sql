@@ -26,7 +26,7 @@ create table limena.registrations (
     constraint registrations_email_check check (
         email = lower(email)
         and char_length(email) between 3 and 254
-        and email ~ '^[^@[:space:][:cntrl:]]+@[^@[:space:][:cntrl:]]+$'
+        and email ~ '^[a-z0-9.!#$%&''*+/=?^_`{|}~-]+@[a-z0-9.-]+$'
     ),
     display_name text not null
     constraint registrations_display_name_check check (
@@ -79,7 +79,7 @@ create table limena.outbox (
     constraint outbox_template_check check (template ~ '^[a-z_]{1,63}$'),
     recipient text not null
     constraint outbox_recipient_check check (
-        char_length(recipient) between 3 and 254 and recipient ~ '^[^@[:space:][:cntrl:]]+@[^@[:space:][:cntrl:]]+$'
+        char_length(recipient) between 3 and 254 and recipient ~ '^[a-z0-9.!#$%&''*+/=?^_`{|}~-]+@[a-z0-9.-]+$'
     ),
     parameters jsonb not null default '{}'
     constraint outbox_parameters_check check (jsonb_typeof(parameters) = 'object'),
@@ -92,6 +92,7 @@ create table limena.outbox (
 );
 alter table limena.outbox alter column recipient set statistics 0;
 alter table limena.outbox alter column parameters set statistics 0;
+create index outbox_recipient_created_at_idx on limena.outbox (recipient, created_at);
 create index outbox_due_at_idx on limena.outbox (due_at) where delivered_at is null and abandoned_at is null;
 comment on table limena.outbox is
 'Mail to be sent. Never holds a token: the worker derives it from the row''s id, under a key that the database does not have.';

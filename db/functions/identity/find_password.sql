@@ -1,4 +1,5 @@
--- What the API needs to verify the current password of someone who is logged in, and to refuse a new one made of their own words.
+-- What the API needs to verify the current password of someone who is logged in, and to refuse a new one made of their
+-- own words.
 --
 -- SECURITY DEFINER because no role may read password hashes. For limena_auth alone.
 create or replace function limena.find_password(p_secret_hash bytea)

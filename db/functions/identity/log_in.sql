@@ -51,8 +51,8 @@ begin
     end if;
 
     -- begin_log_in() counted this attempt as if it would fail. What others did from this address, or with this account,
-    -- stays counted.
-    -- Locked in the order in which begin_log_in() locks them; and before there is a session, which makes this place known.
+    -- stays counted. Locked in the order in which begin_log_in() locks them; and before there is a session, which makes
+    -- this place known.
     perform
     from limena.log_in_failures as f
     where f.subject in (select s.subject from limena_private.log_in_subjects(p_email => v_user.email, p_ip => p_ip) as s)

@@ -1,8 +1,9 @@
--- What failures are counted for, and how each count grows into a delay: the n-th failure above `free` blocks for 2^n seconds, up to `longest`.
+-- What failures are counted for, and how each count grows into a delay: the n-th failure above `free` blocks for 2^n
+-- seconds, up to `longest`.
 --
--- An account from one address, and an address whatever the account, grow to 15 minutes. An account from anywhere never blocks for more than 10 seconds, and
--- not at all where the person logged in before: a stranger slows down a guesser, and never locks the owner out. IPv6 counts by /64, which is what
--- one customer of a provider has.
+-- An account from one address, and an address whatever the account, grow to 15 minutes. An account from anywhere never
+-- blocks for more than 10 seconds, and not at all where the person logged in before: a stranger slows down a guesser,
+-- and never locks the owner out. IPv6 counts by /64, which is what one customer of a provider has.
 --
 -- SECURITY INVOKER: only definer functions can call it, as limena_owner.
 create or replace function limena_private.log_in_subjects(p_email text, p_ip inet)

@@ -1,9 +1,10 @@
--- One refresh token for the next. The successor's jti is an HMAC of its parent's under a key of the API's, so two tabs that show the same token get
--- the same successor, and no token is kept here to be given out again.
+-- One refresh token for the next. The successor's jti is an HMAC of its parent's under a key of the API's, so two tabs
+-- that show the same token get the same successor, and no token is kept here to be given out again.
 --
--- What an attacker would try: use a stolen token that its owner has used (after 10 seconds it ends the whole family, and says so in the log; this
--- commits, and so returns a result and does not raise); race the owner (the parent's row is locked: one rotation, whoever comes first); extend a
--- session for ever (no successor outlives the session, 30 days from log-in).
+-- What an attacker would try: use a stolen token that its owner has used (after 10 seconds it ends the whole family,
+-- and says so in the log; this commits, and so returns a result and does not raise); race the owner (the parent's row
+-- is locked: one rotation, whoever comes first); extend a session for ever (no successor outlives the session, 30 days
+-- from log-in).
 --
 -- SECURITY DEFINER because it comes before a tenant is known. For limena_auth alone.
 create or replace function limena.refresh_session(

@@ -1,4 +1,5 @@
--- The same password with another bcrypt cost, after a log-in that verified it. Does nothing when the hash is no longer the one that was verified.
+-- The same password with another bcrypt cost, after a log-in that verified it. Does nothing when the hash is no longer
+-- the one that was verified.
 --
 -- SECURITY DEFINER because no role may write users. For limena_auth alone.
 create or replace function limena.rehash_password(p_user_id uuid, p_old_hash text, p_new_hash text)

@@ -1,5 +1,6 @@
--- p_outbox_id is made by the API, which derives the token from it and passes the token's SHA-256; the worker derives the same token when it
--- sends the mail. Known and unknown addresses leave a row in the log either way, and the caller learns nothing.
+-- p_outbox_id is made by the API, which derives the token from it and passes the token's SHA-256; the worker derives
+-- the same token when it sends the mail. Known and unknown addresses leave a row in the log either way, and the caller
+-- learns nothing.
 --
 -- SECURITY DEFINER because it comes before a tenant is known. For limena_auth alone.
 create or replace function limena.request_password_reset(
@@ -25,6 +26,18 @@ begin
     where u.email = lower(btrim(p_email));
     if not found then
         perform limena_private.record_event(p_tenant_id => null, p_action => 'user.password_reset_requested');
+        return;
+    end if;
+
+    -- Nobody floods a mailbox, however many addresses they ask from: five mails an hour.
+    if limena_private.is_mailbox_full(v_user.email) then
+        perform limena_private.record_user_event(
+            p_user_id => v_user.id,
+            p_action => 'user.password_reset_requested',
+            p_entity_type => 'user',
+            p_entity_id => v_user.id::text,
+            p_details => jsonb_build_object('mailed', false)
+        );
         return;
     end if;
 

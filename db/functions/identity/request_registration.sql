@@ -1,5 +1,5 @@
--- Registration in verified mode: nothing but a mail happens before the link is followed. Known and unknown addresses get a mail each, and the caller
--- learns nothing: a known one is told that someone tried.
+-- Registration in verified mode: nothing but a mail happens before the link is followed. Known and unknown addresses
+-- get a mail each, and the caller learns nothing: a known one is told that someone tried.
 --
 -- SECURITY DEFINER because it comes before a tenant is known. For limena_auth alone.
 create or replace function limena.request_registration(
@@ -30,6 +30,10 @@ begin
         v_email, p_display_name, p_tenant_name, p_password_hash, p_token_hash,
         case when v_is_known then now() else now() + interval '1 day' end
     );
+    -- Nobody floods a mailbox, however many addresses they ask from: five mails an hour.
+    if limena_private.is_mailbox_full(v_email) then
+        return;
+    end if;
     insert into limena.outbox (tenant_id, id, template, recipient, parameters)
     values (
         limena_private.platform_tenant_id(),

@@ -1,5 +1,5 @@
--- Where the session's next access tokens lead. The foreign key to memberships decides: another tenant, one that is gone and one that never was
--- get the same answer.
+-- Where the session's next access tokens lead. The foreign key to memberships decides: another tenant, one that is gone
+-- and one that never was get the same answer.
 create or replace function limena.switch_tenant(p_tenant_id uuid)
 returns jsonb
 language plpgsql

@@ -1,5 +1,5 @@
--- Makes the user and the tenant, as register_user does. Of two uses of one token at once, the second finds it used (the row is locked); of two
--- registrations of one address, the second finds the address taken.
+-- Makes the user and the tenant, as register_user does. Of two uses of one token at once, the second finds it used (the
+-- row is locked); of two registrations of one address, the second finds the address taken.
 --
 -- SECURITY DEFINER because it comes before a tenant is known. For limena_auth alone.
 create or replace function limena.verify_registration(

@@ -1,5 +1,6 @@
--- Work for one worker: mail that is due, leased for five minutes. Any number of workers ask at once, and each row goes to one (SKIP LOCKED). A worker
--- that dies leaves its lease to run out: mail is sent at least once, and its Message-ID, made of the row's id, makes repeats harmless.
+-- Work for one worker: mail that is due, leased for five minutes. Any number of workers ask at once, and each row goes
+-- to one (SKIP LOCKED). A worker that dies leaves its lease to run out: mail is sent at least once, and its Message-ID,
+-- made of the row's id, makes repeats harmless.
 --
 -- SECURITY DEFINER because no role may read the outbox. For limena_maintenance alone.
 create or replace function limena.claim_mail(p_limit integer default 10)

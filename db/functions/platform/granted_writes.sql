@@ -1,5 +1,5 @@
--- Who but the owner may write what: the whole of it. self_check() refuses a deploy in which anyone may write more, or read in limena_private;
--- which columns, the tables' policy files say, and the tests of each table hold them to it.
+-- Who but the owner may write what: the whole of it. self_check() refuses a deploy in which anyone may write more, or
+-- read in limena_private; which columns, the tables' policy files say, and the tests of each table hold them to it.
 create or replace view limena_private.granted_writes
 with (security_invoker = true) as
 select

@@ -3,7 +3,8 @@
 alter table limena.outbox enable row level security;
 alter table limena.outbox force row level security;
 
--- Not granted, on purpose: anything to limena_app, limena_auth and limena_maintenance (procedures put mail in, claim_mail hands it out).
+-- Not granted, on purpose: anything to limena_app, limena_auth and limena_maintenance (procedures put mail in,
+-- claim_mail hands it out).
 revoke all on limena.outbox from public, limena_app, limena_auth, limena_readonly, limena_maintenance;
 grant select (tenant_id, id, template, created_at, attempts, due_at, delivered_at, abandoned_at) on limena.outbox to limena_readonly;
 

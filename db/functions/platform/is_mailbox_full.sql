@@ -1,0 +1,21 @@
+-- Mail that strangers can cause goes to one address five times an hour at most. Several transactions at once may each
+-- see the fourth: the bound is against floods, not exact.
+--
+-- SECURITY INVOKER: only definer functions can call it, as limena_owner.
+create or replace function limena_private.is_mailbox_full(p_recipient text)
+returns boolean
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    return 5 <= (
+        select count(*)
+        from limena.outbox as o
+        where o.recipient = p_recipient and o.created_at > now() - interval '1 hour'
+    );
+end;
+$$;
+
+comment on function limena_private.is_mailbox_full(text) is 'True when five mails were queued for the address within the hour.';
