@@ -1,7 +1,8 @@
 """A load generator: N connections that each send one prepared request after the other, for some seconds.
 
-Raw sockets and no HTTP library, so that it takes little of the processors that it shares with what it measures. Loopback only, bounded in
-connections and time. Prints one JSON object: requests, seconds, p50 and p99 in milliseconds, and how many answers had which status.
+Raw sockets and no HTTP library, so that it takes little of the processors that it shares with what it measures.
+Loopback only, bounded in connections and time. Prints one JSON object: requests, seconds, p50 and p99 in milliseconds,
+and how many answers had which status.
 
     python -m bench.load 127.0.0.1 8000 /healthz --connections 32 --seconds 4 --header 'Authorization: Bearer …'
 """
