@@ -8,9 +8,11 @@ from both sides.
 from __future__ import annotations
 
 import argparse
+import base64
 import json
 import os
 import platform
+import secrets
 import socket
 import statistics
 import subprocess
@@ -18,6 +20,7 @@ import sys
 import tempfile
 import time
 import urllib.request
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -33,8 +36,11 @@ from limena.embedded import PostgresServer
 
 RESULTS: Final = Path(__file__).parent / "results"
 KEYS: Final = 20
+LOG_INS: Final = 50
 BCRYPT_COST: Final = 4
-"""Nothing here measures passwords."""
+"""Where passwords are not what is measured."""
+LOG_IN_BCRYPT_COST: Final = 12
+"""As in production."""
 
 
 def _free_port() -> int:
@@ -44,14 +50,17 @@ def _free_port() -> int:
         return port
 
 
-def _environment(server: PostgresServer, base_url: str) -> dict[str, str]:
+def _environment(server: PostgresServer, base_url: str, bcrypt_cost: int) -> dict[str, str]:
     key = rsa.generate_private_key(public_exponent=65537, key_size=3072)
     pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode("ascii")
     return {
         "LIMENA_ENV": "development",
         "LIMENA_BASE_URL": base_url,
         "LIMENA_JWT_KEY": pem,
-        "LIMENA_BCRYPT_COST": str(BCRYPT_COST),
+        "LIMENA_SECRET_KEY": base64.b64encode(secrets.token_bytes(32)).decode("ascii"),
+        "LIMENA_BCRYPT_COST": str(bcrypt_cost),
+        "LIMENA_RATE_LIMITS": "off",
+        "LIMENA_TRUSTED_PROXIES": "127.0.0.1",
         "LIMENA_DEPLOY_DSN": server.dsn(),
         "LIMENA_APP_DSN": server.dsn("limena_app"),
         "LIMENA_AUTH_DSN": server.dsn("limena_auth"),
@@ -61,16 +70,16 @@ def _environment(server: PostgresServer, base_url: str) -> dict[str, str]:
 
 
 @contextmanager
-def _api(server: PostgresServer) -> Iterator[int]:
+def _api(server: PostgresServer, bcrypt_cost: int = BCRYPT_COST) -> Iterator[int]:
     port = _free_port()
     base_url = f"http://127.0.0.1:{port}"
     process = subprocess.Popen(
-        [sys.executable, "-m", "bench.server", str(port)], env=os.environ | _environment(server, base_url)
+        [sys.executable, "-m", "bench.server", str(port)], env=os.environ | _environment(server, base_url, bcrypt_cost)
     )
     try:
         for _ in range(100):
             try:
-                urllib.request.urlopen(f"{base_url}/readyz", timeout=5).close()  # noqa: S310 – loopback
+                urllib.request.urlopen(f"{base_url}/readyz", timeout=5).close()
                 break
             except OSError:
                 time.sleep(0.1)
@@ -88,7 +97,7 @@ def _request(port: int, path: str, key: str, body: dict[str, object]) -> None:
         data=json.dumps(body).encode("ascii"),
         headers={"Authorization": f"Bearer {key}", "Content-Type": "application/json"},
     )
-    urllib.request.urlopen(request, timeout=30).close()  # noqa: S310 – loopback
+    urllib.request.urlopen(request, timeout=30).close()
 
 
 def _load(port: int, path: str, *, connections: int, seconds: float, header: str | None = None) -> dict[str, Any]:
@@ -138,6 +147,41 @@ def list_api_keys_beside_select_1(port: int, key: str, *, rounds: int, seconds: 
     return _compare(pairs)
 
 
+def healthz_during_log_ins(port: int, *, rounds: int, seconds: float) -> dict[str, Any]:
+    """`GET /healthz` over 4 connections while 50 others log in without a pause, beside the same without them. What
+    counts is how long one waits, not how many: bcrypt takes the processors that it is given (2)."""
+    _load(port, "/healthz", connections=4, seconds=1)
+    pairs, statuses = [], Counter[str]()
+    for _ in range(rounds):
+        command = [
+            sys.executable,
+            "-m",
+            "bench.storm",
+            "127.0.0.1",
+            str(port),
+            "--connections",
+            str(LOG_INS),
+            "--seconds",
+            str(seconds + 1),
+        ]
+        storm = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        time.sleep(0.7)  # it has begun
+        during = _load(port, "/healthz", connections=4, seconds=seconds)
+        statuses.update(json.loads(storm.communicate(timeout=120)[0]))
+        pairs.append((during, _load(port, "/healthz", connections=4, seconds=seconds)))
+    if set(statuses) - {"401", "503"} or not statuses["401"]:
+        raise RuntimeError(f"log-ins were answered {dict(statuses)}")
+    ratios = sorted(a["p99_ms"] / b["p99_ms"] for a, b in pairs)
+    return _compare(pairs) | {
+        "p99_ratio": {
+            "median": round(statistics.median(ratios), 2),
+            "min": round(ratios[0], 2),
+            "max": round(ratios[-1], 2),
+        },
+        "log_ins": dict(statuses),
+    }
+
+
 def _show(title: str, result: dict[str, Any]) -> None:
     print(f"\n{title}")
     for name in ("measured", "beside"):
@@ -159,7 +203,7 @@ def main() -> None:
 
     results: dict[str, Any] = {}
     with tempfile.TemporaryDirectory(prefix="limena-bench-") as folder:
-        os.chmod(folder, 0o755)  # started by root, PostgreSQL runs as someone else and has to pass through  # noqa: S103
+        os.chmod(folder, 0o755)  # started by root, PostgreSQL runs as someone else and has to pass through
         with PostgresServer(Path(folder) / "postgres") as server:
             deploy(server.dsn(), environment="development", echo=lambda _line: None)
             made = demo.build(
@@ -177,6 +221,10 @@ def main() -> None:
                 results["list_api_keys_beside_select_1"] = list_api_keys_beside_select_1(
                     port, made["api_key"], rounds=options.rounds, seconds=options.seconds
                 )
+            with _api(server, LOG_IN_BCRYPT_COST) as port:
+                results["healthz_during_log_ins"] = healthz_during_log_ins(
+                    port, rounds=options.rounds, seconds=options.seconds
+                )
         machine = {"cpus": os.cpu_count(), "python": platform.python_version(), "postgres": server.version}
 
     RESULTS.mkdir(exist_ok=True)
@@ -187,6 +235,13 @@ def main() -> None:
         "List 20 API keys, by key, beside SELECT 1 through the same pool (32 connections)",
         results["list_api_keys_beside_select_1"],
     )
+    _show(
+        f"/healthz during {LOG_INS} concurrent log-ins, beside /healthz alone (4 connections)",
+        results["healthz_during_log_ins"],
+    )
+    storm = results["healthz_during_log_ins"]
+    p99 = storm["p99_ratio"]
+    print(f"  p99 ratio {p99['median']:.2f}  ({p99['min']:.2f} to {p99['max']:.2f})   log-ins {storm['log_ins']}")
     print(f"\nWritten to {path.relative_to(Path.cwd())}")
 
 

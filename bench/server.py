@@ -7,12 +7,12 @@ import os
 import sys
 from typing import Final
 
-import uvicorn
 from starlette.requests import Request
 from starlette.responses import Response
 
 from limena.app import create_app
 from limena.config import Settings
+from limena.http_server import HttpServer, ServerConfig, listen
 from limena.pools import call
 from limena.procedures import Statement
 from limena.routes import ENDPOINTS
@@ -40,16 +40,8 @@ _ROUTE: Final = HandlerRoute(
 
 def main() -> None:
     app = create_app(Settings.from_env(os.environ), endpoints=[*ENDPOINTS, _ROUTE])
-    uvicorn.run(
-        app,
-        host="127.0.0.1",
-        port=int(sys.argv[1]),
-        http="httptools",
-        loop="uvloop",
-        log_level="error",
-        access_log=False,
-        server_header=False,
-    )
+    with listen("127.0.0.1", int(sys.argv[1])) as listener:
+        HttpServer(ServerConfig(app, drain_seconds=0)).run(sockets=[listener])
 
 
 if __name__ == "__main__":

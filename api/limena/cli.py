@@ -1,4 +1,4 @@
-"""The command line: `limena dev`, `limena deploy`, `limena doctor`, `limena worker`, `limena user promote`.
+"""The command line: `limena dev`, `serve`, `worker`, `deploy`, `doctor`, `user promote` and what makes keys.
 
 What is expected to go wrong is told in a plain sentence on stderr, with exit code 1; wrong arguments end with 2.
 Refuses to show a traceback for any of it, and to take a secret as an argument, where every process of the machine could
@@ -8,7 +8,6 @@ read it.
 from __future__ import annotations
 
 import argparse
-import logging
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -17,16 +16,27 @@ from pathlib import Path
 
 import psycopg
 
-from limena import __version__, worker
+from limena import __version__, calibration, jwt_key_files, logs, serve, worker
 from limena.config import ConfigError, OperatorSettings, WorkerSettings
 from limena.demo import DemoError
 from limena.deploy import DeployError, deploy, plan, print_script
 from limena.dev import DEFAULT_DATA_DIR, DEFAULT_PORT, DevError, development_environment, mail_folder, run
 from limena.doctor import find_problems
 from limena.embedded import EmbeddedPostgresError
+from limena.jwt_key_files import JwtKeyError
 from limena.promotion import PromotionError, promote_user
+from limena.serve import DEFAULT_HOST, ServeError
 
-EXPECTED_ERRORS = (ConfigError, DemoError, DeployError, DevError, EmbeddedPostgresError, PromotionError)
+EXPECTED_ERRORS = (
+    ConfigError,
+    DemoError,
+    DeployError,
+    DevError,
+    EmbeddedPostgresError,
+    JwtKeyError,
+    PromotionError,
+    ServeError,
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -57,7 +67,14 @@ def _parser() -> argparse.ArgumentParser:
     dev.add_argument("--port", type=_port, default=DEFAULT_PORT, help="on 127.0.0.1; 0 takes a free one (%(default)s)")
     dev.add_argument("--data-dir", type=Path, default=DEFAULT_DATA_DIR, help="where everything is kept (%(default)s)")
     dev.add_argument("--no-demo", action="store_true", help="make no demo data")
+    dev.add_argument("--tls", action="store_true", help="speak TLS with a throwaway certificate")
     dev.set_defaults(command=_dev)
+
+    serving = commands.add_parser("serve", help="the production server; configured by the environment")
+    serving.add_argument("--host", default=DEFAULT_HOST, help="the address to listen on (%(default)s)")
+    serving.add_argument("--port", type=_port, default=DEFAULT_PORT, help="0 takes a free one (%(default)s)")
+    serving.add_argument("--workers", type=_workers, default=1, help="processes (%(default)s)")
+    serving.set_defaults(command=_serve)
 
     deploying = commands.add_parser("deploy", help="bring the database at LIMENA_DEPLOY_DSN to this version")
     what = deploying.add_mutually_exclusive_group()
@@ -79,6 +96,25 @@ def _parser() -> argparse.ArgumentParser:
     promote.add_argument("email", metavar="EMAIL")
     _add_data_dir(promote)
     promote.set_defaults(command=_promote)
+
+    jwt_key = commands.add_parser("jwt-key", help="the keys that sign tokens")
+    jwt_key_commands = jwt_key.add_subparsers(metavar="COMMAND", required=True)
+    generating = jwt_key_commands.add_parser("generate", help="write a new key to a file that is not there yet")
+    generating.add_argument("--out", type=Path, required=True, metavar="FILE")
+    generating.set_defaults(command=_generate_jwt_key)
+    rotating = jwt_key_commands.add_parser("rotate", help="let the next key sign, and make the one after it")
+    rotating.add_argument("--key", type=Path, required=True, metavar="FILE", help="of LIMENA_JWT_KEY_FILE")
+    rotating.add_argument("--next", type=Path, required=True, metavar="FILE", help="of LIMENA_JWT_NEXT_KEY_FILE")
+    rotating.add_argument(
+        "--previous", type=Path, required=True, metavar="FILE", help="of LIMENA_JWT_PREVIOUS_KEY_FILE"
+    )
+    rotating.add_argument("--force", action="store_true", help="also within seven days: a key has leaked")
+    rotating.set_defaults(command=_rotate_jwt_key)
+
+    bcrypt = commands.add_parser("bcrypt", help="how passwords are hashed")
+    bcrypt_commands = bcrypt.add_subparsers(metavar="COMMAND", required=True)
+    calibrating = bcrypt_commands.add_parser("calibrate", help="measure which cost suits this machine")
+    calibrating.set_defaults(command=_calibrate)
     return parser
 
 
@@ -96,9 +132,27 @@ def _port(text: str) -> int:
     return int(text)
 
 
+def _workers(text: str) -> int:
+    if not text.isascii() or not text.isdecimal() or not 1 <= int(text) <= serve.MAX_WORKERS:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number from 1 to {serve.MAX_WORKERS}")
+    return int(text)
+
+
 def _dev(options: argparse.Namespace, env: Mapping[str, str]) -> int:
-    run(options.data_dir, port=options.port, with_demo=not options.no_demo, env=env, echo=_echo)
+    run(
+        options.data_dir,
+        port=options.port,
+        with_demo=not options.no_demo,
+        env=env,
+        echo=_echo,
+        with_tls=options.tls,
+    )
     return 0
+
+
+def _serve(options: argparse.Namespace, env: Mapping[str, str]) -> int:
+    logs.configure(sys.stdout)
+    return serve.run(env, host=options.host, port=options.port, workers=options.workers, echo=_tell)
 
 
 def _deploy(options: argparse.Namespace, env: Mapping[str, str]) -> int:
@@ -130,7 +184,7 @@ def _doctor(options: argparse.Namespace, env: Mapping[str, str]) -> int:
 def _worker(options: argparse.Namespace, env: Mapping[str, str]) -> int:
     with ExitStack() as stack:
         settings = WorkerSettings.from_env(_environment(options.data_dir, env, stack))
-        logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s: %(message)s")
+        logs.configure(sys.stdout)
         worker.run(worker.create_worker(settings, mail_folder=mail_folder(options.data_dir or DEFAULT_DATA_DIR)))
     return 0
 
@@ -140,6 +194,38 @@ def _promote(options: argparse.Namespace, env: Mapping[str, str]) -> int:
         settings = OperatorSettings.from_env(_environment(options.data_dir, env, stack))
         promote_user(_deploy_dsn(settings), options.email)
     _echo(f"{options.email} is a platform admin.")
+    return 0
+
+
+def _generate_jwt_key(options: argparse.Namespace, env: Mapping[str, str]) -> int:
+    kid = jwt_key_files.generate(options.out)
+    _echo(f"Wrote {options.out}, for LIMENA_JWT_KEY_FILE. Its id is {kid}.")
+    return 0
+
+
+def _rotate_jwt_key(options: argparse.Namespace, env: Mapping[str, str]) -> int:
+    done = jwt_key_files.rotate(options.key, following=options.next, previous=options.previous, is_forced=options.force)
+    variables = f"LIMENA_JWT_KEY_FILE={options.key}\n  LIMENA_JWT_NEXT_KEY_FILE={options.next}"
+    if done.is_prepared_only:
+        _echo(
+            f"Wrote {options.next}, which signs nothing yet. Restart every `limena serve`, one after the other, with\n"
+            f"  {variables}\nand then run this again."
+        )
+    else:
+        _echo(
+            f"{done.signing} signs from now on. Restart every `limena serve`, one after the other, with\n"
+            f"  {variables}\n  LIMENA_JWT_PREVIOUS_KEY_FILE={options.previous}"
+        )
+    return 0
+
+
+def _calibrate(options: argparse.Namespace, env: Mapping[str, str]) -> int:
+    _echo("cost     time")
+    table = []
+    for measured in calibration.measure():
+        table.append(measured)
+        _echo(f"{measured.cost:>4} {measured.seconds * 1000:>6.0f} ms")
+    _echo(f"\nLIMENA_BCRYPT_COST={calibration.recommend(table)}   comes closest to 250 ms on this machine.")
     return 0
 
 
@@ -162,6 +248,11 @@ def _deploy_dsn(settings: OperatorSettings) -> str:
             ]
         )
     return settings.deploy_dsn
+
+
+def _tell(text: str) -> None:
+    """To people, where the log goes to stdout."""
+    print(text, file=sys.stderr, flush=True)
 
 
 def _echo(text: str) -> None:

@@ -9,9 +9,13 @@ decides on them.
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import socket
 import ssl
+import struct
+import sys
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, Final
 
 import uvicorn
@@ -27,6 +31,7 @@ IN_FLIGHT_SECONDS: Final = 30
 """How long a drain waits for the last answers. A statement and a wait for a connection end sooner."""
 BACKLOG: Final = 512
 _TICK_SECONDS: Final = 0.1
+_SO_ATTACH_FILTER: Final = 26
 _LAST_CONNECTIONS_SECONDS: Final = 0.2
 
 
@@ -91,6 +96,8 @@ class HttpServer(uvicorn.Server):
         super().__init__(config)
         self._config: Final = config
         self._announce: Final = announce
+        self.owns_port = True
+        """Nobody else takes connections from its sockets: they are closed for good at its end."""
 
     def stop(self) -> None:
         self.should_exit = True
@@ -112,12 +119,36 @@ class HttpServer(uvicorn.Server):
                 await self.on_tick(tick)  # the Date of the answers
                 if len(self._captured_signals) > signals:
                     break
-            # The kernel takes no more than one connection now, and those that it has taken are fetched before the
-            # socket closes on them.
-            for listener in sockets or []:
-                listener.listen(0)
+            if self.owns_port:
+                for listener in sockets or []:
+                    _take_no_more(listener)
             await asyncio.sleep(_LAST_CONNECTIONS_SECONDS)
         await super().shutdown(sockets)
+
+
+def _take_no_more(listener: socket.socket) -> None:
+    """Clients get no further than the first packet of a new connection, while those that the kernel has taken already
+    are still fetched: what is in its queue when a socket closes would be reset, with the request in it.
+
+    A packet filter on the socket (Linux, socket(7), needs no privilege) drops what has the SYN flag; the client sends
+    it again a second later, and is refused, or reaches whoever has the port by then."""
+    if not sys.platform.startswith("linux"):
+        listener.listen(0)
+        return
+    code = ctypes.create_string_buffer(
+        b"".join(
+            struct.pack("HBBI", *instruction)
+            for instruction in (
+                (0x30, 0, 0, 13),  # load the byte with the flags of the TCP header
+                (0x45, 0, 1, 0x02),  # SYN? then the next, else the one after it
+                (0x06, 0, 0, 0),  # drop
+                (0x06, 0, 0, 0xFFFFFFFF),  # keep all of it
+            )
+        )
+    )
+    program = struct.pack("HL", 4, ctypes.addressof(code))
+    with suppress(OSError):  # a kernel that allows no filters: a connection may be reset then
+        listener.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, program)
 
 
 def listen(host: str, port: int) -> socket.socket:

@@ -5,22 +5,23 @@ Pure ASGI: an answer passes through as it is made, nothing is buffered. `limena.
 else belongs at the front door (CSRF, rate limits, hosts and TLS) becomes a class of its own beside these.
 
 Refuses to believe a request id that comes from outside: ours is in the audit log. Refuses to log an exception's text,
-which may hold values: a log line has its type, its SQLSTATE, where it was raised, and the request id.
+which may hold values: a log line has its type, its SQLSTATE, where it was raised, and the request id
+(`limena.logs.describe`).
 """
 
 from __future__ import annotations
 
 import logging
-import traceback
+from collections.abc import Sequence
 from typing import Final
 from uuid import uuid4
 
-import psycopg
-from starlette.datastructures import MutableHeaders
+from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from limena.errors import Problem, SqlError
+from limena.errors import Problem
+from limena.logs import describe
 from limena.services import services_of
 
 log = logging.getLogger("limena")
@@ -28,6 +29,28 @@ log = logging.getLogger("limena")
 API_CSP: Final = "default-src 'none'; frame-ancestors 'none'"
 HSTS: Final = "max-age=63072000; includeSubDomains"
 """Two years (RFC 6797)."""
+PERMISSIONS_POLICY: Final = ", ".join(
+    f"{feature}=()"
+    for feature in (
+        "accelerometer", "bluetooth", "camera", "display-capture", "fullscreen", "geolocation", "gyroscope", "hid",
+        "magnetometer", "microphone", "midi", "payment", "publickey-credentials-get", "screen-wake-lock", "serial",
+        "usb", "web-share", "xr-spatial-tracking",
+    )
+)  # fmt: skip
+
+
+def security_headers(*, hsts: bool) -> dict[str, str]:
+    """What every answer has unless it sets one of them itself. (X-Frame-Options says less than frame-ancestors.)"""
+    return {
+        "Content-Security-Policy": API_CSP,
+        "X-Content-Type-Options": "nosniff",
+        "Referrer-Policy": "no-referrer",
+        "Permissions-Policy": PERMISSIONS_POLICY,
+        "Cross-Origin-Opener-Policy": "same-origin",
+        "Cross-Origin-Resource-Policy": "same-origin",
+        "Cache-Control": "no-store",
+        **({"Strict-Transport-Security": HSTS} if hsts else {}),
+    }
 
 
 class RequestId:
@@ -56,13 +79,7 @@ class SecurityHeaders:
 
     def __init__(self, app: ASGIApp, *, hsts: bool) -> None:
         self._app: Final = app
-        self._defaults: Final = {
-            "Content-Security-Policy": API_CSP,
-            "X-Content-Type-Options": "nosniff",
-            "Referrer-Policy": "no-referrer",
-            "Cache-Control": "no-store",
-            **({"Strict-Transport-Security": HSTS} if hsts else {}),
-        }
+        self._defaults: Final = security_headers(hsts=hsts)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -112,14 +129,22 @@ class ErrorBoundary:
                 await response(scope, receive, send)
 
 
-def describe(error: BaseException) -> str:
-    """An exception for the log: its type, SQLSTATE and place, and nothing that it says."""
-    sqlstate = error.sqlstate if isinstance(error, SqlError | psycopg.Error) else None
-    place = traceback.extract_tb(error.__traceback__)[-1:]
-    return "".join(
-        [
-            type(error).__qualname__,
-            f" (SQLSTATE {sqlstate})" if sqlstate else "",
-            *(f" at {frame.filename}:{frame.lineno} in {frame.name}" for frame in place),
-        ]
-    )
+class AllowedHosts:
+    """Refuses requests for another host. Checks of whether the service lives come by address, and are let through."""
+
+    _OPEN: Final = frozenset({"/healthz", "/readyz", "/metrics"})
+
+    def __init__(self, app: ASGIApp, *, hosts: Sequence[str]) -> None:
+        self._app: Final = app
+        self._hosts: Final = frozenset(hosts)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        host = Headers(scope=scope).get("host", "").lower() if scope["type"] == "http" else ""
+        if scope["type"] != "http" or host in self._hosts or scope["path"] in self._OPEN:
+            await self._app(scope, receive, send)
+            return
+        request = Request(scope)
+        response = Problem("invalid_request", "This host is not served here.").response(
+            request_id=request.state.request_id, base_url=services_of(request).settings.base_url
+        )
+        await response(scope, receive, send)

@@ -50,6 +50,7 @@ MAX_WORKERS: Final = 64
 _START_SECONDS: Final = 60.0
 _RESTART_PAUSE_SECONDS: Final = 1.0
 _TICK_SECONDS: Final = 0.2
+_NO_SUCCESSOR: Final = "no successor"
 _CANNOT_START: Final = 3
 """The exit code of a worker whose next attempt would end in the same way."""
 
@@ -126,16 +127,18 @@ def _work(listener: socket.socket, supervisor: Connection) -> None:
             log.error("%s", line)
         sys.exit(_CANNOT_START)
     server = HttpServer(config, announce=lambda: supervisor.send("ready"))
-    threading.Thread(target=_follow, args=(supervisor,), name="supervisor", daemon=True).start()
+    server.owns_port = False  # a successor may go on with it
+    threading.Thread(target=_follow, args=(supervisor, server), name="supervisor", daemon=True).start()
     # Until uvicorn handles it; which raises the signal that ended it again, for whoever handled it before.
     signal.signal(signal.SIGTERM, lambda _number, _frame: server.stop())
     server.run(sockets=[listener])
 
 
-def _follow(supervisor: Connection) -> None:
+def _follow(supervisor: Connection, server: HttpServer) -> None:
     """Ends the worker when the supervisor is gone, however that ended."""
     with suppress(EOFError, OSError):
-        supervisor.recv()
+        while supervisor.recv() == _NO_SUCCESSOR:
+            server.owns_port = True
     os.kill(os.getpid(), signal.SIGTERM)
 
 
@@ -157,7 +160,10 @@ class _Worker:
                 self.is_ready = self._pipe.recv() == "ready"
         return self.process.is_alive()
 
-    def terminate(self) -> None:
+    def terminate(self, *, has_successor: bool = False) -> None:
+        if not has_successor:
+            with suppress(OSError):
+                self._pipe.send(_NO_SUCCESSOR)
         if self.process.is_alive():
             self.process.terminate()
 
@@ -229,11 +235,11 @@ class _Supervisor:
             while new.poll() and not new.is_ready and time.monotonic() < end and not self._is_stopping.is_set():
                 time.sleep(_TICK_SECONDS)
             if not new.is_ready:
-                new.terminate()
+                new.terminate(has_successor=True)
                 new.reap()
                 log.error("a new worker could not start; those that run go on")
                 return
             self._workers[index] = new
-            old.terminate()
+            old.terminate(has_successor=True)
             old.reap()
         log.warning("all workers have been replaced")

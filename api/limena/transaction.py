@@ -25,6 +25,7 @@ from psycopg.rows import TupleRow
 from starlette.requests import HTTPConnection
 
 from limena.errors import Problem, SqlError
+from limena.metrics import Metrics
 from limena.pools import CallPool, Pool, TenantPool, call, lend
 from limena.procedures import Catalog, Statement, read_catalog
 from limena.values import Wire, encode
@@ -70,6 +71,11 @@ class Database:
         self._names: Final = frozenset(procedures) | {SessionCredential.entry, ApiKeyCredential.entry, "record_denial"}
         self._catalog: Catalog | None = None
         self._reading: Final = asyncio.Lock()
+
+    def note_pools(self, metrics: Metrics) -> None:
+        """How full the pools are, at this moment."""
+        for name, pool in (("app", self.app_pool), ("auth", self._auth_pool)):
+            metrics.note_pool(name, pool.get_stats())
 
     async def catalog(self) -> Catalog:
         """The signatures of all procedures that the API calls, read when they are first needed and kept. Raises

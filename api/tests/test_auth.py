@@ -7,7 +7,7 @@ import asyncio
 import json
 import time
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import httpx
@@ -152,17 +152,16 @@ def test_what_is_no_refresh_token_is_401_and_costs_no_query(api: Api, start_api:
     good = new.refresh_cookie
     keys, issuer = api.app.state.services.keys, api.base_url
     said = claims(good)
-    at = {
-        "issued_at": datetime.fromisoformat("2020-01-01T00:00Z"),
-        "expires_at": datetime.fromisoformat("2020-01-08T00:00Z"),
-    }
+    past = datetime.fromisoformat("2020-01-01T00:00Z")
     same: dict[str, Any] = {"user_id": said["sub"], "session_secret": said["sid"], "token_id": said["jti"]}
     head, body, signature = good.split(".")
     wrong = {
         "nothing": "",
         "no token": "x",
         "an access token": new.access_token,
-        "expired": issue_refresh_token(keys, issuer=issuer, **same, **at),
+        "expired": issue_refresh_token(
+            keys, issuer=issuer, **same, issued_at=past, expires_at=past + timedelta(days=7)
+        ),
         "another issuer's": issue_refresh_token(
             keys,
             issuer="https://evil.example",
