@@ -8,7 +8,6 @@ the procedure and the policies behind it are what counts (a test holds the two t
 
 from __future__ import annotations
 
-import functools
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Iterable, Mapping
@@ -23,7 +22,7 @@ from starlette.types import Receive, Scope, Send
 
 from limena.authentication import authenticate
 from limena.errors import Problem
-from limena.input import Field, read_body, read_path, read_query
+from limena.input import Field, read_body, read_path, read_query, refuse_other_codings
 from limena.procedures import Catalog, CatalogError
 from limena.services import services_of
 from limena.transaction import ApiKeyCredential
@@ -143,10 +142,13 @@ class ProcedureRoute(Endpoint):
         return Response(content, self.status, media_type=self.media_type)
 
 
-@functools.cache
 def fields_of(route: ProcedureRoute, catalog: Catalog) -> Fields:
     """What a client may send to a route, with the types of the procedure's signature. Raises `CatalogError` when the
     two do not fit: an argument is missing, or would be there without being declared."""
+    return catalog.derive((fields_of, route), lambda: _fields_of(route, catalog))
+
+
+def _fields_of(route: ProcedureRoute, catalog: Catalog) -> Fields:
     procedure = catalog.procedures[route.procedure]
     places: Final = {"body": route.body, "query": route.query, "path": route.path_arguments, "made": route.made}
     declared = [f"p_{name}" for names in places.values() for name in names]
@@ -176,6 +178,7 @@ class Resource:
         self._allow: Final = ", ".join(sorted([*self.endpoints, *(["HEAD"] if "GET" in self.endpoints else [])]))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        refuse_other_codings(Request(scope))
         method = "GET" if scope["method"] == "HEAD" else scope["method"]
         endpoint = self.endpoints.get(method)
         if endpoint is None:

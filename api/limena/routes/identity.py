@@ -13,9 +13,10 @@ from typing import Final
 from uuid import UUID
 
 from starlette.concurrency import run_in_threadpool
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
+from limena.disconnect import while_connected
 from limena.errors import Problem
 from limena.input import Field, read_body, read_query
 from limena.routing import Endpoint, HandlerRoute, ProcedureRoute
@@ -44,14 +45,20 @@ async def log_in(request: Request) -> Response:
     """Verifies a password and opens a session. A failure is recorded, and takes as long for an unknown address."""
     services = services_of(request)
     database = services.database
-    read_query(request, {})
     body = await read_body(request, _LOG_IN_FIELDS, max_bytes=services.settings.max_body_bytes)
+    read_query(request, {})
     email = {"p_email": body["email"]}
     password = (body["password"] or b"").decode("utf-8")
 
     found = json.loads(await database.call_auth("find_log_in", email, request=request) or b"{}")
     stored = found.get("password_hash")
-    if not await services.hasher.verify(password, stored):
+    try:
+        is_right = await while_connected(request, services.hasher.verify(password, stored))
+    except ClientDisconnect:
+        # On record like any other, or hanging up early would hide guesses.
+        await database.call_auth("record_failed_log_in", email, request=request)
+        raise
+    if not is_right:
         await database.call_auth("record_failed_log_in", email, request=request)
         raise _wrong()
 
