@@ -3,8 +3,9 @@
 Everything that two parsers could read differently is refused, by name where it has one: duplicate and unknown fields,
 NaN, a byte order mark, other encodings, U+0000, half of a surrogate pair, numbers out of range. What is no JSON object
 is 400 `invalid_request`; a field that cannot be accepted is 422 `validation_failed`; a path parameter that names
-nothing is 404. All bad fields are reported at once. Refuses to read a body before its length is known to be within the
-limit.
+nothing is 404. The bad fields of a body are reported together, and so are those of a query; but a field that stands
+twice in a JSON object is reported alone, and a query is not read when the body was refused. Refuses to read a body
+whose announced length is beyond the limit, or past the limit, or whose headers say two things.
 """
 
 from __future__ import annotations
@@ -103,10 +104,22 @@ def _unquote(text: bytes) -> bytes:
     return unquote_to_bytes(text.replace(b"+", b" "))
 
 
+def refuse_other_codings(request: Request) -> None:
+    """A body that is framed by anything but its length or `chunked` ends elsewhere for another parser on the way (RFC
+    9112 section 6.1). Raises `Problem` 400, and the connection is not used again."""
+    codings = request.headers.getlist("transfer-encoding")
+    if codings and [coding.lower() for coding in codings] != ["chunked"]:
+        refused = "No transfer coding but chunked is understood."
+        raise Problem("invalid_request", refused, headers={"Connection": "close"})
+
+
 def _require_json(request: Request) -> None:
-    media_type, _, parameters = request.headers.get("content-type", "").partition(";")
+    types, encodings = request.headers.getlist("content-type"), request.headers.getlist("content-encoding")
+    if len(types) != 1 or len(encodings) > 1:
+        raise Problem("unsupported_media_type")
+    media_type, _, parameters = types[0].partition(";")
     charset = parameters.strip().lower().removeprefix("charset=").strip('"')
-    encoding = request.headers.get("content-encoding", "identity").strip().lower()
+    encoding = encodings[0].strip().lower() if encodings else "identity"
     if media_type.strip().lower() != "application/json" or charset not in ("", "utf-8") or encoding != "identity":
         raise Problem("unsupported_media_type")
 

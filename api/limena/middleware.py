@@ -11,6 +11,7 @@ which may hold values: a log line has its type, its SQLSTATE, where it was raise
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Sequence
 from typing import Final
@@ -117,13 +118,15 @@ class ErrorBoundary:
             await self._app(scope, receive, note_start)
         except ClientDisconnect:
             return  # nobody is there to be answered
-        except Exception as error:
+        except (Exception, asyncio.CancelledError) as error:
             request = Request(scope)
             log.error("%s, request %s", describe(error), request.state.request_id)
             if (
                 not has_started
             ):  # else the server breaks the connection off, so that half an answer is not taken for one
-                response = Problem("internal_error").response(
+                # Cancelled by a server that ends. It would log the whole traceback of what gets out of here.
+                code = "unavailable" if isinstance(error, asyncio.CancelledError) else "internal_error"
+                response = Problem(code).response(
                     request_id=request.state.request_id, base_url=services_of(request).settings.base_url
                 )
                 await response(scope, receive, send)

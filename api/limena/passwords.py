@@ -110,7 +110,8 @@ class PasswordHasher:
         self._executor.shutdown(wait=True, cancel_futures=True)
 
     async def _run(self, work: Callable[[], _T]) -> _T:
-        # Counted on the event loop's thread alone. A client who hangs up gives its place in the queue back.
+        # Counted on the event loop's thread alone. Who is cancelled gives the place in the queue back: a handler has to
+        # see to that when its client hangs up (`limena.disconnect`).
         if self._calls >= self._most_calls:
             raise HashingBusy("too many passwords are waiting to be hashed")
         self._calls += 1

@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Final, TypeAlias, TypeVar
 
-from psycopg import AsyncConnection, AsyncCursor, OperationalError, generators
+from psycopg import AsyncConnection, OperationalError, generators
 from psycopg.abc import PQGen
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.errors import Diagnostic
@@ -74,6 +74,9 @@ _TIMEOUT_WHILE_DOWN_SECONDS: Final = 0.5
 """How long a request waits for a connection once the pool could make none. It makes the pool try, which goes on when
 the request is answered; without this, an outage would collect a whole timeout's worth of waiting requests."""
 
+_WAITING_PER_CONNECTION: Final = 20
+"""How many may wait for each connection of a pool. The next one is told at once that there is none."""
+
 ConnectionT = TypeVar("ConnectionT", bound=AsyncConnection[Any])
 
 
@@ -104,29 +107,42 @@ class CallConnection(AsyncConnection[TupleRow]):
 
         Raises `SqlError` for what PostgreSQL refused, `psycopg.OperationalError` when the connection broke."""
         try:
-            return await self.wait(self._call(statement, values))
+            if statement.name not in self._prepared_names:
+                _check(await self.wait(self._prepare(statement)))
+            results = await self.wait(self._execute(statement, values))
+            _check(results)
         except SqlError as error:
             if error.sqlstate not in _OUT_OF_STEP:
                 raise
             await self.close()
             raise OperationalError("this connection's prepared statements are not ours") from error
-
-    def _call(self, statement: Statement, values: Sequence[Wire]) -> PQGen[bytes | None]:
-        if statement.name not in self._prepared_names:
-            self.pgconn.send_prepare(statement.name, statement.text)
-            _check((yield from generators.execute(self.pgconn)))
-            self._prepared_names.add(statement.name)
-        self.pgconn.send_query_prepared(statement.name, values)
-        results = yield from generators.execute(self.pgconn)
-        _check(results)
         return results[0].get_value(0, 0) if results[0].ntuples else None
+
+    # Whoever waits for these may be cancelled: psycopg then cancels the statement, reads on until the server is done,
+    # and gives a connection up whose generator raised. So they return a refusal, and never raise it.
+
+    def _prepare(self, statement: Statement) -> PQGen[list[PGresult]]:
+        self.pgconn.send_prepare(statement.name, statement.text)
+        results: list[PGresult] = yield from generators.execute(self.pgconn)
+        if not any(map(_is_refusal, results)):
+            self._prepared_names.add(statement.name)
+        return results
+
+    def _execute(self, statement: Statement, values: Sequence[Wire]) -> PQGen[list[PGresult]]:
+        self.pgconn.send_query_prepared(statement.name, values)
+        results: list[PGresult] = yield from generators.execute(self.pgconn)
+        return results
 
 
 def _check(results: Sequence[PGresult]) -> None:
     # More than one when the transaction fails at its commit, after the rows.
     for result in results:
-        if result.status not in (ExecStatus.TUPLES_OK, ExecStatus.COMMAND_OK):
+        if _is_refusal(result):
             raise SqlError.from_diagnostic(Diagnostic(result))
+
+
+def _is_refusal(result: PGresult) -> bool:
+    return result.status not in (ExecStatus.TUPLES_OK, ExecStatus.COMMAND_OK)
 
 
 def create_call_pool(dsn: str, *, name: str, size: int, timeout: float, statement_timeout_ms: int) -> CallPool:
@@ -136,6 +152,7 @@ def create_call_pool(dsn: str, *, name: str, size: int, timeout: float, statemen
         connection_class=CallConnection,
         kwargs={"autocommit": True, "prepare_threshold": None},
         min_size=size,
+        max_waiting=size * _WAITING_PER_CONNECTION,
         timeout=timeout,
         reconnect_timeout=_RECONNECT_TIMEOUT_SECONDS,
         reconnect_failed=_note_outage,
@@ -202,6 +219,7 @@ def create_tenant_pool(
         kwargs={"autocommit": True, "prepare_threshold": None},
         min_size=1,
         max_size=max_size,
+        max_waiting=max_size * _WAITING_PER_CONNECTION,
         timeout=timeout,
         reconnect_timeout=_RECONNECT_TIMEOUT_SECONDS,
         reconnect_failed=_note_outage,
@@ -210,19 +228,33 @@ def create_tenant_pool(
     )
 
 
+_KEPT_BY_THE_POOL: Final[tuple[str, ...]] = ("_pool", "_created_at", "_expire_at")
+"""What psycopg_pool notes on a connection."""
+
+
 async def _wipe(connection: AsyncConnection[TupleRow]) -> None:
-    """Makes a connection as good as new. The pool has rolled back what was open, and throws the connection away when
-    this raises."""
+    """Makes a connection as good as new, in PostgreSQL and in Python. The pool has rolled back what was open, and
+    throws the connection away when this raises."""
     if connection.prepare_threshold is not None:
-        # psycopg notices DISCARD ALL only the first time it sees it, and would go on to use statements that are gone.
         raise RuntimeError("prepare_threshold was changed: the connection cannot be used again")
-    await connection.set_autocommit(True)  # DISCARD ALL refuses to run in a transaction
-    await connection.execute("discard all")
-    await connection.set_isolation_level(None)
-    await connection.set_read_only(None)
-    await connection.set_deferrable(None)
-    connection.row_factory = tuple_row
-    connection.cursor_factory = AsyncCursor
+    if type(connection) is not AsyncConnection:
+        raise RuntimeError("the connection was made one of another class")
+    _make_anew(connection)  # first of all: what the borrower left in it must not see how it is wiped
+    await connection.execute("discard all")  # and that refuses to run in a transaction, hence autocommit
+    _make_anew(connection)  # what arrived meanwhile was meant for the borrower
+
+
+def _make_anew(connection: AsyncConnection[TupleRow]) -> None:
+    """Whatever a borrower may have hung on the object is gone: adapters, handlers, notifications that nobody fetched,
+    factories, an isolation level, psycopg's idea of what is prepared, attributes of their own."""
+    state = vars(connection)
+    pgconn = connection.pgconn
+    kept = {name: state[name] for name in _KEPT_BY_THE_POOL if name in state}
+    state.clear()
+    state.update(kept)
+    AsyncConnection.__init__(connection, pgconn)
+    connection._autocommit = True  # as create_tenant_pool asks `connect` for it
+    connection.prepare_threshold = None
 
 
 def session_conninfo(dsn: str, *, name: str, statement_timeout_ms: int) -> str:

@@ -14,13 +14,15 @@ one.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final, TypeVar
 
 from psycopg import AsyncConnection, sql
 
 from limena.values import TYPES, ArgumentType, Wire
+
+_T = TypeVar("_T")
 
 _MAX_NAME_BYTES: Final = 63
 """PostgreSQL finds prepared statements by the first 63 bytes of their names."""
@@ -91,6 +93,7 @@ class Catalog:
     def __init__(self, procedures: Mapping[str, Procedure]) -> None:
         self.procedures: Final = procedures
         self._statements: Final[dict[tuple[str | None, str | None], Statement]] = {}
+        self._derived: Final[dict[object, Any]] = {}
 
     def statement(self, procedure: str | None, entry: str | None) -> Statement:
         """The call of a procedure behind `entry` (`enter_session`, `enter_api_key`), or without a context (None).
@@ -103,6 +106,13 @@ class Catalog:
             )
             self._statements[procedure, entry] = statement
         return statement
+
+    def derive(self, key: object, make: Callable[[], _T]) -> _T:
+        """What `make` makes of this catalog. It is made once for each key, and forgotten with the catalog."""
+        if key not in self._derived:
+            self._derived[key] = make()
+        made: _T = self._derived[key]
+        return made
 
 
 async def read_catalog(connection: AsyncConnection[tuple[object, ...]], names: Iterable[str]) -> Catalog:

@@ -8,7 +8,6 @@ the procedure and the policies behind it are what counts (a test holds the two t
 
 from __future__ import annotations
 
-import functools
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Iterable, Mapping
@@ -30,7 +29,7 @@ from limena.authentication import (
     shows_api_key,
 )
 from limena.errors import Problem
-from limena.input import Field, read_body, read_path, read_query
+from limena.input import Field, read_body, read_path, read_query, refuse_other_codings
 from limena.procedures import Catalog, CatalogError
 from limena.services import Services, services_of
 from limena.transaction import ApiKeyCredential, Credential, SessionCredential
@@ -201,10 +200,13 @@ class ProcedureRoute(Endpoint):
         return response
 
 
-@functools.cache
 def fields_of(route: ProcedureRoute, catalog: Catalog) -> Fields:
     """What a client may send to a route, with the types of the procedure's signature. Raises `CatalogError` when the
     two do not fit: an argument is missing, or would be there without being declared."""
+    return catalog.derive((fields_of, route), lambda: _fields_of(route, catalog))
+
+
+def _fields_of(route: ProcedureRoute, catalog: Catalog) -> Fields:
     procedure = catalog.procedures[route.procedure]
     places: Final = {"body": route.body, "query": route.query, "path": route.path_arguments, "made": route.made}
     declared = [f"p_{name}" for names in places.values() for name in names]
@@ -236,6 +238,7 @@ class Resource:
         self._allow: Final = ", ".join(sorted([*self.endpoints, *implied]))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        refuse_other_codings(Request(scope))
         method = "GET" if scope["method"] == "HEAD" else scope["method"]
         endpoint = self.endpoints.get(method)
         if endpoint is None and method == "OPTIONS":

@@ -7,7 +7,6 @@ anything: who may do what is PostgreSQL's answer, and what it refuses comes out 
 
 from __future__ import annotations
 
-import asyncio
 import functools
 import ipaddress
 import logging
@@ -70,7 +69,6 @@ class Database:
         self._auth_pool: Final = auth_pool
         self._names: Final = frozenset(procedures) | {SessionCredential.entry, ApiKeyCredential.entry, "record_denial"}
         self._catalog: Catalog | None = None
-        self._reading: Final = asyncio.Lock()
 
     def note_pools(self, metrics: Metrics) -> None:
         """How full the pools are, at this moment."""
@@ -80,14 +78,13 @@ class Database:
     async def catalog(self) -> Catalog:
         """The signatures of all procedures that the API calls, read when they are first needed and kept. Raises
         `CatalogError` when the database is of another version, `Problem` 503 when it cannot be reached."""
+        # No lock: reading it twice is harmless, and one waiting request must not make the others wait for its time-out.
         if self._catalog is None:
-            async with self._reading:
-                if self._catalog is None:
-                    try:
-                        async with lend(self.app_pool) as connection:
-                            self._catalog = await read_catalog(connection, self._names)
-                    except OperationalError as error:
-                        raise Problem("unavailable") from error
+            try:
+                async with lend(self.app_pool) as connection:
+                    self._catalog = await read_catalog(connection, self._names)
+            except OperationalError as error:
+                raise Problem("unavailable") from error
         return self._catalog
 
     async def call(

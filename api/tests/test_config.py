@@ -109,7 +109,10 @@ def test_an_empty_variable_counts_as_missing(name: str) -> None:
         ({"LIMENA_JWT_NEXT_KEY": KEY}, "LIMENA_JWT_NEXT_KEY is the same key as another one: give the one that will"),
         ({"LIMENA_SECRET_KEY": "secret!"}, "LIMENA_SECRET_KEY is not the base64 of 32 random bytes or more"),
         ({"LIMENA_SECRET_KEY": base64.b64encode(b"31 bytes are one byte too few..").decode()}, "LIMENA_SECRET_KEY is"),
-        ({"LIMENA_SECRET_KEY": base64.b64encode(bytes(32)).decode()}, "LIMENA_SECRET_KEY is not the base64 of 32 random"),
+        (
+            {"LIMENA_SECRET_KEY": base64.b64encode(bytes(32)).decode()},
+            "LIMENA_SECRET_KEY is not the base64 of 32 random",
+        ),
         ({"LIMENA_REGISTRATION": "on"}, "LIMENA_REGISTRATION is 'on': it is open, verified or closed"),
         ({"LIMENA_BCRYPT_COST": "9"}, "LIMENA_BCRYPT_COST is '9': it is a whole number from 10 to 16"),
         ({"LIMENA_BCRYPT_COST": "17"}, "from 10 to 16"),

@@ -6,6 +6,7 @@ short reconnect timeout, after which a waiting request makes the pool try again 
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -132,6 +133,23 @@ def test_an_outage_does_not_collect_waiting_requests(breakable: Api) -> None:
             assert time.monotonic() < end, "the pool does not notice"
             time.sleep(0.01)
         unavailable(client.get("/api/v1/me"))
+
+
+def test_requests_at_a_start_without_a_database_do_not_queue(breakable: Api) -> None:
+    """Nobody has read the procedures' signatures by then. Ten requests that wait for that one behind the other would
+    take ten time-outs."""
+    database = breakable.database
+    dsn = {f"LIMENA_{role.upper()}_DSN": database.dsn(f"limena_{role}") for role in ("app", "auth")}
+    database.server.stop()
+    with ExitStack() as stack:
+        stack.callback(database.server.start)
+        late = stack.enter_context(serve(database, breakable.demo, environment=IMPATIENT | dsn))
+        client = stack.enter_context(late.person().client(breakable.person().api_key))
+        began = time.monotonic()
+        with ThreadPoolExecutor(10) as threads:
+            for response in threads.map(client.get, ["/api/v1/me"] * 10):
+                unavailable(response)
+        assert time.monotonic() - began < 3.5, "ten times half a second, or more"
 
 
 def test_a_server_that_takes_no_more_connections(breakable: Api) -> None:

@@ -179,6 +179,45 @@ def test_media_types(owner: httpx.Client, headers: dict[str, str], status: int) 
         refused(response, 415, "unsupported_media_type")
 
 
+@pytest.mark.parametrize(
+    "headers",
+    [
+        [("Content-Type", "application/json"), ("Content-Type", "text/plain")],
+        [("Content-Type", "application/json"), ("Content-Type", "application/json")],
+        [("Content-Type", "application/json"), ("Content-Encoding", "identity"), ("Content-Encoding", "gzip")],
+    ],
+)
+def test_a_header_that_says_two_things(owner: httpx.Client, headers: list[tuple[str, str]]) -> None:
+    response = owner.post("/api/v1/api-keys", content=json.dumps(GOOD).encode(), headers=headers)
+    refused(response, 415, "unsupported_media_type")
+
+
+@pytest.mark.parametrize("path", ["/api/v1/api-keys", "/api/v1/auth/login"])
+def test_the_type_of_a_body_comes_before_the_query(owner: httpx.Client, path: str) -> None:
+    response = owner.post(f"{path}?x=1", content=b"{}", headers={"Content-Type": "text/plain"})
+    refused(response, 415, "unsupported_media_type")
+
+
+def test_a_log_in_has_no_query(owner: httpx.Client) -> None:
+    response = owner.post("/api/v1/auth/login?x=1", json={"email": "a@example.com", "password": "x"})
+    assert refused(response, 422, "validation_failed") == ["x"]
+
+
+@pytest.mark.parametrize("coding", ["gzip, chunked", "identity, chunked", "gzip\r\nTransfer-Encoding: chunked"])
+@pytest.mark.parametrize("start", ["POST /api/v1/auth/login", "GET /healthz"])
+def test_a_body_that_is_framed_by_more_than_chunked(api: Api, start: str, coding: str) -> None:
+    """And the connection ends with it: what follows may be another request for another parser."""
+    with socket.create_connection(("127.0.0.1", urlsplit(api.base_url).port or 0), timeout=10) as connection:
+        connection.sendall(
+            f"{start} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+            f"Transfer-Encoding: {coding}\r\n\r\n2\r\n{{}}\r\n0\r\n\r\n".encode()
+        )
+        answer = b""
+        while piece := connection.recv(65_536):
+            answer += piece
+    assert answer.startswith(b"HTTP/1.1 400"), answer
+
+
 def padded(size: int) -> bytes:
     body = json.dumps(GOOD).encode()
     return body + b" " * (size - len(body))

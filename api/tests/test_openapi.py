@@ -2,8 +2,10 @@
 is one of those that it lists, and the document keeps the rules of OpenAPI 3.1."""
 
 import datetime
+import gc
 import re
 import uuid
+import weakref
 from collections.abc import Callable, Iterator
 from html.parser import HTMLParser
 from typing import Any
@@ -17,8 +19,8 @@ from limena.errors import CODES
 from limena.routes import ENDPOINTS
 from limena.routing import Endpoint, Resource
 from support.api import Api
-from support.people import ask_for_reset, ask_to_register, register
 from support.databases import Database
+from support.people import ask_for_reset, ask_to_register, register
 
 LABELS = [endpoint.label for endpoint in ENDPOINTS]
 formats = FormatChecker(formats=())
@@ -290,3 +292,16 @@ def test_the_page_shows_every_route_and_code_without_scripts(api: Api, document:
 
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
     assert f"style-src 'sha256-{digest}'" in response.headers["content-security-policy"]
+
+
+def test_what_was_made_of_a_catalog_goes_with_it(api: Api, start_api: Callable[..., Api]) -> None:
+    """Would fail with a cache of the process: two applications would share it, and it would never let a catalog go."""
+    own = start_api(api.database, api.demo)
+    services = own.app.state.services
+    with own.person().client() as client:
+        assert client.get("/openapi.json").status_code == 200
+        assert client.get("/api/v1/members").status_code == 200
+    catalog = weakref.ref(services.database._catalog)
+    services.database._catalog = None
+    gc.collect()
+    assert catalog() is None

@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from typing import Any
 
 import psycopg
+import psycopg_pool
 import pytest
 from psycopg_pool import AsyncConnectionPool
 from starlette.requests import HTTPConnection
@@ -19,7 +20,7 @@ import limena
 from limena import ApiKeyCredential, Credential, SessionCredential, api_key_format, create_tenant_pool
 from limena.errors import Problem, SqlError
 from limena.pools import CallPool, Pool, call, create_call_pool, lend
-from limena.procedures import Catalog, read_catalog
+from limena.procedures import Catalog, Statement, read_catalog
 from limena.transaction import Database as ApiDatabase
 from support.api import Api
 from support.databases import Database
@@ -198,6 +199,56 @@ def test_a_call_that_lost_is_tried_again_three_times(
         with own.person().client(own.person().api_key) as client:
             assert client.get("/api/v1/me").status_code == status
         assert connection.execute("select last_value from public.attempts").fetchone() == (attempts,)
+
+
+def test_a_cancelled_call_costs_no_connection(database: Database) -> None:
+    """A client who hangs up must not make the server start a process: psycopg gives a connection up when what it waits
+    for raises while it cancels."""
+    slow = Statement(b"slow", b"select pg_sleep(30)::text", ())
+    quick = Statement(b"quick", b"select pg_backend_pid()::text", ())
+
+    async def cancelled() -> tuple[bytes | None, bytes | None]:
+        async with opened(database.dsn("limena_app")) as pool:
+            before = await call(pool, quick, [])
+            for _ in range(2):
+                waiting = asyncio.create_task(call(pool, slow, []))
+                await asyncio.sleep(0.3)  # long enough for it to be sent
+                waiting.cancel()
+                with pytest.raises(asyncio.CancelledError):
+                    await waiting
+            return before, await call(pool, quick, [])
+
+    before, after = run(cancelled())
+    assert before == after
+
+
+def test_a_statement_that_could_not_be_prepared_is_not_taken_for_prepared(database: Database) -> None:
+    wrong = Statement(b"wrong", b"select from limena.nothing", ())
+
+    async def refused() -> None:
+        async with opened(database.dsn("limena_app")) as pool:
+            for _ in range(2):
+                with pytest.raises(SqlError, match="42P01"):
+                    await call(pool, wrong, [])
+
+    run(refused())
+
+
+def test_only_so_many_wait_for_a_connection(database: Database) -> None:
+    """A flood is told at once that there is no connection, instead of sitting out the time-out in memory."""
+    quick = Statement(b"quick", b"select 'here'", ())
+
+    async def crowd() -> tuple[Any, Any]:
+        async with opened(database.dsn("limena_app")) as pool:
+            async with lend(pool):
+                waiting = [asyncio.create_task(call(pool, quick, [])) for _ in range(20)]
+                await asyncio.sleep(0.1)
+                with pytest.raises(psycopg_pool.TooManyRequests):
+                    await asyncio.wait_for(call(pool, quick, []), 5)
+            async with create_tenant_pool(database.dsn("limena_app"), max_size=2) as tenant_pool:
+                return await asyncio.gather(*waiting), tenant_pool.max_waiting
+
+    assert run(crowd()) == ([b"here"] * 20, 40)
 
 
 class Wire:
@@ -454,6 +505,100 @@ def test_a_borrower_leaves_nothing_behind(own_table: Api) -> None:
                 assert row == (0, 0, 0, "30s", "", "read committed", "off")
 
     run(use())
+
+
+class Planted(psycopg.AsyncCursor[Any]):
+    """A cursor of a borrower's own."""
+
+
+class PlantedServerCursor(psycopg.AsyncServerCursor[Any]):
+    """Another one."""
+
+
+class PlantedLoader(psycopg.adapt.Loader):
+    def load(self, data: object) -> str:
+        return "planted"
+
+
+ATTRIBUTES = {
+    "_adapters", "_autocommit", "_begin_statement", "_closed", "_created_at", "_deferrable", "_expire_at",
+    "_isolation_level", "_notice_handlers", "_notifies_backlog", "_notify_handlers", "_num_transactions", "_pipeline",
+    "_pool", "_prepared", "_read_only", "_tpc", "cursor_factory", "lock", "pgconn", "row_factory",
+    "server_cursor_factory",
+}  # fmt: skip
+"""All that a connection of psycopg's and its pool's is made of. When this test fails after an update: whatever is new
+must be gone after `limena.pools._wipe`, unless it is the pool's own."""
+
+
+def test_a_borrower_leaves_nothing_behind_in_python(own_table: Api) -> None:
+    """An adapter would read the next tenant's rows, a handler hear its notices and notifications."""
+    heard: list[object] = []
+    credential, dsn = key_of(own_table), own_table.database.dsn("limena_app")
+
+    def parts(connection: psycopg.AsyncConnection[Any]) -> dict[str, Any]:
+        assert vars(connection).keys() == ATTRIBUTES
+        made_each_time = {"_created_at", "_expire_at", "_pool", "_prepared", "lock", "pgconn"}
+        return {name: value for name, value in vars(connection).items() if name not in made_each_time}
+
+    async def use() -> None:
+        async with create_tenant_pool(dsn, max_size=1) as pool:
+            async with pool.connection() as untouched:
+                pid, fresh = untouched.info.backend_pid, parts(untouched)
+                limits = untouched.prepare_threshold, untouched.prepared_max
+            async with limena.tenant_transaction(pool, credential, REQUEST) as tx:
+                await tx.execute("listen anything")
+                await tx.commit()
+                tx.adapters.register_loader("text", PlantedLoader)
+                tx.add_notice_handler(heard.append)
+                tx.add_notify_handler(heard.append)
+                tx.pgconn.notice_handler = heard.append
+                tx.pgconn.notify_handler = heard.append
+                tx.prepared_max = 7
+                tx.cursor_factory = Planted
+                tx.server_cursor_factory = PlantedServerCursor
+                tx.execute = heard.append  # type: ignore[assignment,method-assign]
+                tx.mine = "mine"  # type: ignore[attr-defined]
+            async with limena.tenant_transaction(pool, key_of(own_table, tenant=2), REQUEST) as tx:
+                assert tx.info.backend_pid == pid, "it is the same connection"
+                await tx.execute("do $$ begin raise warning 'of the second tenant'; end $$")
+                await tx.execute("notify anything, 'of the second tenant'")
+                row = await (await tx.execute("select 'of the second tenant'::text")).fetchone()
+                assert row == ("of the second tenant",)
+            async with pool.connection() as wiped:
+                assert wiped.info.backend_pid == pid
+                assert parts(wiped) == fresh
+                assert (wiped.prepare_threshold, wiped.prepared_max) == limits
+        assert heard == []
+
+    run(use())
+
+
+def test_a_notification_that_nobody_fetched_is_not_the_next_borrowers(own_table: Api) -> None:
+    async def use() -> None:
+        async with create_tenant_pool(own_table.database.dsn("limena_app"), max_size=1) as pool:
+            async with limena.tenant_transaction(pool, key_of(own_table), REQUEST) as tx:
+                await tx.execute("listen anything")
+                await tx.execute("notify anything, 'of the first tenant'")
+            async with limena.tenant_transaction(pool, key_of(own_table, tenant=2), REQUEST) as tx:
+                assert [one.payload async for one in tx.notifies(timeout=0.1)] == []
+
+    run(use())
+
+
+def test_a_connection_of_another_class_is_not_used_again(own_table: Api) -> None:
+    class Mine(psycopg.AsyncConnection[Any]):
+        pass
+
+    async def use() -> tuple[int, int]:
+        async with create_tenant_pool(own_table.database.dsn("limena_app"), max_size=1) as pool:
+            async with limena.tenant_transaction(pool, key_of(own_table), REQUEST) as tx:
+                first = tx.info.backend_pid
+                tx.__class__ = Mine
+            async with limena.tenant_transaction(pool, key_of(own_table), REQUEST) as tx:
+                return first, tx.info.backend_pid
+
+    first, second = run(use())
+    assert first != second
 
 
 def test_a_connection_that_was_told_to_prepare_statements_is_not_used_again(own_table: Api) -> None:

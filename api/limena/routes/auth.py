@@ -17,11 +17,12 @@ from typing import Any, Final
 from uuid import UUID, uuid4
 
 from starlette.concurrency import run_in_threadpool
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from limena import mail_tokens
 from limena.authentication import refresh_cookie_name
+from limena.disconnect import while_connected
 from limena.errors import Problem
 from limena.input import Field
 from limena.passwords import HashingBusy, PasswordRefused
@@ -78,7 +79,13 @@ async def log_in(request: Request) -> Response:
         stored = found["password_hash"]
         if refused is not None and stored == refused:
             break  # not a member of that tenant
-        if not await services.hasher.verify(password, stored):
+        try:
+            is_right = await while_connected(request, services.hasher.verify(password, stored))
+        except ClientDisconnect:
+            # On record like any other, or hanging up early would hide guesses.
+            await services.database.call_auth("record_failed_log_in", email, request=request)
+            raise
+        if not is_right:
             break
         try:
             response = await _open_session(request, UUID(found["user_id"]), stored, tenant_id=body.get("tenant_id"))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import hmac
 import json
 from datetime import UTC, datetime, timedelta
@@ -75,10 +74,11 @@ async def key_set(request: Request) -> Response:
 
 async def _document(request: Request) -> dict[str, Json]:
     services = services_of(request)
-    return _describe(services.endpoints, await services.database.catalog(), services.settings.base_url)
-
-
-_describe: Final = functools.cache(openapi.describe)
+    catalog = await services.database.catalog()
+    endpoints, base_url = services.endpoints, services.settings.base_url
+    return catalog.derive(
+        (openapi.describe, endpoints, base_url), lambda: openapi.describe(endpoints, catalog, base_url)
+    )
 
 
 async def openapi_document(request: Request) -> Response:
