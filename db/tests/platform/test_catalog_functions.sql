@@ -73,6 +73,7 @@ select results_eq(
         'limena.tenant_with D limena_app',
         'limena.verify_registration D limena_auth',
         'limena_private.audit_table -',
+        'limena_private.is_mailbox_full -',
         'limena_private.log_in_subjects -',
         'limena_private.platform_tenant_id -',
         'limena_private.record_changes D -',
