@@ -112,9 +112,9 @@ class HandlerRoute(Endpoint):
                 raise Problem("forbidden", _NOT_FOR_KEYS)
             services.csrf.check(request, services.keys)
             if self.body:
-                read_query(request, {})
                 max_bytes = services.settings.max_body_bytes
                 request.state.body = await read_body(request, self.body, max_bytes=max_bytes)
+                read_query(request, {})
         except Problem:
             # Whoever shows a credential that does not hold hears of that alone.
             if credential is not None:
