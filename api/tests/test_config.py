@@ -12,7 +12,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from limena.config import VARIABLES, ConfigError, OperatorSettings, Settings
+from limena.config import VARIABLES, ConfigError, OperatorSettings, Settings, WorkerSettings
 
 DOCUMENTATION = Path(__file__).parents[2] / "docs" / "configuration.md"
 
@@ -44,6 +44,13 @@ def problems(**changes: str | None) -> tuple[str, ...]:
         assert secret not in str(error.value)
     assert str(error.value) == "\n".join(error.value.problems)
     return error.value.problems
+
+
+def told_by_all(changes: dict[str, str]) -> tuple[str, ...]:
+    """What the API finds wrong, and what the worker does, which has some variables of its own."""
+    with pytest.raises(ConfigError) as error:
+        WorkerSettings.from_env({**GOOD, **changes})
+    return problems(**changes) + error.value.problems
 
 
 def test_the_least_that_production_needs() -> None:
@@ -109,10 +116,7 @@ def test_an_empty_variable_counts_as_missing(name: str) -> None:
         ({"LIMENA_JWT_NEXT_KEY": KEY}, "LIMENA_JWT_NEXT_KEY is the same key as another one: give the one that will"),
         ({"LIMENA_SECRET_KEY": "secret!"}, "LIMENA_SECRET_KEY is not the base64 of 32 random bytes or more"),
         ({"LIMENA_SECRET_KEY": base64.b64encode(b"31 bytes are one byte too few..").decode()}, "LIMENA_SECRET_KEY is"),
-        (
-            {"LIMENA_SECRET_KEY": base64.b64encode(bytes(32)).decode()},
-            "LIMENA_SECRET_KEY is not the base64 of 32 random",
-        ),
+        ({"LIMENA_SECRET_KEY": base64.b64encode(bytes(32)).decode()}, "LIMENA_SECRET_KEY is not the base64"),
         ({"LIMENA_REGISTRATION": "on"}, "LIMENA_REGISTRATION is 'on': it is open, verified or closed"),
         ({"LIMENA_BCRYPT_COST": "9"}, "LIMENA_BCRYPT_COST is '9': it is a whole number from 10 to 16"),
         ({"LIMENA_BCRYPT_COST": "17"}, "from 10 to 16"),
@@ -144,8 +148,8 @@ def test_origins_that_are_taken(url: str) -> None:
 @pytest.mark.parametrize("text", ["x", "-1", "1.5", " 2", "2 ", "1e2", "0", "99999999999999999999", "٣", "0x10", "1_0"])
 def test_what_is_no_whole_number_in_range_is_refused(text: str) -> None:
     names = [variable.name for variable in VARIABLES if variable.type == "whole number"]
-    told = problems(**dict.fromkeys(names, text))
-    assert len(names) == 6
+    assert len(names) == 7
+    told = told_by_all(dict.fromkeys(names, text))
     for name in names:
         assert [problem for problem in told if problem.startswith(f"{name} is {text!r}: it is a whole number from ")]
 
@@ -330,10 +334,11 @@ def test_the_documented_ranges_are_the_enforced_ones() -> None:
     Settings.from_env({**development, **{name: f"{least:g}" for name, (least, _) in ranges.items()}})
     Settings.from_env({**development, **{name: f"{most:.0f}" for name, (_, most) in ranges.items()}})
     for beyond in (
-        {name: f"{least / 2:g}" for name, (least, _) in ranges.items()},
+        {name: f"{least / 2:g}" if least else "-1" for name, (least, _) in ranges.items()},
         {name: f"{most + 1:.0f}" for name, (_, most) in ranges.items()},
     ):
-        assert len(problems(LIMENA_ENV="development", **beyond)) == len(ranges)
+        told = told_by_all({"LIMENA_ENV": "development", **beyond})
+        assert {problem.split(" is ")[0] for problem in told if "it is a" in problem} == set(ranges)
 
 
 def test_every_variable_is_explained_and_every_variable_in_the_code_is_in_the_table() -> None:

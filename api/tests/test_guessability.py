@@ -131,7 +131,7 @@ def test_the_recommended_cost_comes_closest(milliseconds: dict[int, int], cost: 
 
 def test_measuring_goes_up_until_it_takes_too_long(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = [0.0]
-    monkeypatch.setattr(calibration.time, "perf_counter", lambda: clock[0])
+    monkeypatch.setattr("limena.calibration.time.perf_counter", lambda: clock[0])
 
     def hash_at(cost: int) -> None:
         clock[0] += 0.03 * 2 ** (cost - 8)

@@ -8,7 +8,7 @@ import hashlib
 import hmac
 import threading
 from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, TypeVar
 
 import bcrypt
@@ -211,15 +211,21 @@ def test_what_may_be_set(password: str, refused: str | None) -> None:
 
 def test_a_flood_of_log_ins_is_answered_with_503_and_retry_after(start_live: Callable[..., Live]) -> None:
     """One worker and 33 places: of 80 log-ins at once, those that find a place get their 401, the others are sent
-    away."""
+    away. They come from eight addresses, each of which may fail often enough."""
     live = start_live("--no-demo", environment={"LIMENA_PASSWORD_WORKERS": "1", "LIMENA_BCRYPT_COST": "10"})
 
     async def flood() -> list[httpx.Response]:
-        async with httpx.AsyncClient(base_url=live.base_url, timeout=60, limits=httpx.Limits()) as client:
-            csrf = await client.get("/api/v1/auth/csrf")
-            headers = {"X-CSRF-Token": csrf.json()["csrf_token"]} if csrf.status_code == 200 else {}
-            body = {"email": "nobody@example.com", "password": "correct horse battery staple"}
-            requests = (client.post("/api/v1/auth/login", json=body, headers=headers) for _ in range(80))
+        async with AsyncExitStack() as stack:
+            requests = []
+            for host in range(2, 10):
+                transport = httpx.AsyncHTTPTransport(local_address=f"127.0.0.{host}", limits=httpx.Limits())
+                client = httpx.AsyncClient(base_url=live.base_url, timeout=60, transport=transport)
+                await stack.enter_async_context(client)
+                csrf = await client.get("/api/v1/auth/csrf")
+                headers = {"X-CSRF-Token": csrf.json()["csrf_token"]}
+                for number in range(10):
+                    body = {"email": f"nobody{host}-{number}@example.com", "password": "correct horse battery staple"}
+                    requests.append(client.post("/api/v1/auth/login", json=body, headers=headers))
             return await asyncio.gather(*requests)
 
     answers = run(flood())

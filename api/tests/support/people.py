@@ -12,7 +12,6 @@ import jwt
 from limena import mail_tokens
 from limena.services import Services
 from support.api import Api
-from support.csrf import PageClient
 
 PASSWORD = "quilted marmot sings 47"
 _numbers = itertools.count(1)
@@ -22,7 +21,7 @@ _numbers = itertools.count(1)
 class Newcomer:
     """`client` has the cookies and the access token of the registration."""
 
-    client: PageClient
+    client: httpx.Client
     email: str
     tenant_id: str
     registration: dict[str, Any]
@@ -39,7 +38,7 @@ class Newcomer:
     def refresh_cookie(self) -> str:
         return self.client.cookies["limena_refresh"]
 
-    def log_in(self, api: Api) -> PageClient:
+    def log_in(self, api: Api) -> httpx.Client:
         """Another browser of the same person."""
         client = api.client()
         answer = client.post("/api/v1/auth/login", json={"email": self.email, "password": self.password})
