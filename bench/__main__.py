@@ -79,7 +79,7 @@ def _api(server: PostgresServer, bcrypt_cost: int = BCRYPT_COST) -> Iterator[int
     try:
         for _ in range(100):
             try:
-                urllib.request.urlopen(f"{base_url}/readyz", timeout=5).close()  # noqa: S310 – loopback
+                urllib.request.urlopen(f"{base_url}/readyz", timeout=5).close()
                 break
             except OSError:
                 time.sleep(0.1)
@@ -97,7 +97,7 @@ def _request(port: int, path: str, key: str, body: dict[str, object]) -> None:
         data=json.dumps(body).encode("ascii"),
         headers={"Authorization": f"Bearer {key}", "Content-Type": "application/json"},
     )
-    urllib.request.urlopen(request, timeout=30).close()  # noqa: S310 – loopback
+    urllib.request.urlopen(request, timeout=30).close()
 
 
 def _load(port: int, path: str, *, connections: int, seconds: float, header: str | None = None) -> dict[str, Any]:
@@ -203,7 +203,7 @@ def main() -> None:
 
     results: dict[str, Any] = {}
     with tempfile.TemporaryDirectory(prefix="limena-bench-") as folder:
-        os.chmod(folder, 0o755)  # started by root, PostgreSQL runs as someone else and has to pass through  # noqa: S103
+        os.chmod(folder, 0o755)  # started by root, PostgreSQL runs as someone else and has to pass through
         with PostgresServer(Path(folder) / "postgres") as server:
             deploy(server.dsn(), environment="development", echo=lambda _line: None)
             made = demo.build(

@@ -6,7 +6,8 @@ SQL that a DBA can read, in db/deploy/; this module only puts it in order, and t
 with a file and a line.
 
 Refuses an applied schema file that was edited or is missing, a database newer than the files, a second deploy at the
-same time, and to commit what the self-check objects to. The rules: docs/decisions/0010-how-a-deploy-runs.md.
+same time, and to commit what the self-check objects to, such as a policy that somebody has altered by hand. The rules:
+docs/decisions/0010-how-a-deploy-runs.md.
 """
 
 from __future__ import annotations
@@ -192,6 +193,8 @@ def _work(files: Source, ledger: Mapping[str, str] | None) -> list[Step]:
     guard = _check_ledger(files, ledger)
     close_database = Step("close the database", files.deploy["close_database"])
     become_owner = Step("become limena_owner", files.deploy["assume_owner"])
+    find_changes = Step("what was altered by hand", files.deploy["find_changes"])
+    remember = Step("remember what was made", files.deploy["remember_definitions"])
 
     pending = [file for file in files.schema if file.path not in applied]
     before = list(takewhile(lambda file: not file.transactional, pending))
@@ -203,14 +206,20 @@ def _work(files: Source, ledger: Mapping[str, str] | None) -> list[Step]:
 
     steps: list[Step] = []
     if before:
-        steps += [become_owner, guard, *_outside(files, before), Step("back to the deployer", files.deploy["settings"])]
+        steps += [
+            become_owner,
+            guard,
+            find_changes,
+            *_outside(files, before),
+            Step("back to the deployer", files.deploy["settings"]),
+        ]
     steps.append(Step("begin", "begin isolation level read committed;"))
     if ledger is None:
         roles = next(file for file in files.schema if file.path == ROLES_FILE)
         run_roles, record_roles = _each([roles])
-        steps += [guard, run_roles, close_database, become_owner, record_roles]
+        steps += [guard, find_changes, run_roles, close_database, become_owner, record_roles]
     else:
-        steps += [close_database, become_owner] + ([] if before else [guard])
+        steps += [close_database, become_owner] + ([] if before else [guard, find_changes])
     steps += _each(inside)
     steps += [_forget(files, path) for path in sorted(applied) if path not in {file.path for file in files.files}]
     if functions:
@@ -223,9 +232,12 @@ def _work(files: Source, ledger: Mapping[str, str] | None) -> list[Step]:
     steps += _each(policies)
     steps += [
         Step("make partitions", "select limena.ensure_partitions();"),
+        remember,
         Step("self-check", files.deploy["self_check"]),
         Step("commit", "commit;"),
         *_outside(files, after),
+        # The self-check has just passed: what is different now, those files have made.
+        *([Step("nothing was altered by hand", "set limena.deploy_changes = '{}';"), remember] if after else []),
         Step("end", files.deploy["unlock"]),
     ]
     return steps

@@ -72,10 +72,43 @@ _ROLE_SETTINGS: Final[LiteralString] = r"""
     order by r.rolname, d.datname
 """
 
+# What everyone's sessions start with, in this database or in all of them (ALTER DATABASE … SET, ALTER ROLE ALL SET):
+# search_path, row_security, session_replication_role and their like change what our SQL means, log_* and debug_* what
+# the server writes down. Only what costs or saves time is anyone's choice.
+_COMMON_SETTINGS: Final[LiteralString] = """
+    select format(
+        'settings: every session starts with %%s (%%s reset %%s)',
+        g.setting,
+        coalesce('alter database ' || quote_ident(d.datname), 'alter role all'),
+        split_part(g.setting, '=', 1)
+    )
+    from pg_db_role_setting as s
+    left join pg_database as d on s.setdatabase = d.oid
+    cross join lateral unnest(s.setconfig) as g (setting)
+    where s.setrole = 0
+        and (s.setdatabase = 0 or d.datname = current_database())
+        and lower(split_part(g.setting, '=', 1)) <> all (%(harmless)s)
+    order by 1
+"""
+_HARMLESS_SETTINGS: Final = (
+    "default_statistics_target",
+    "effective_cache_size",
+    "effective_io_concurrency",
+    "jit",
+    "maintenance_work_mem",
+    "max_parallel_workers_per_gather",
+    "random_page_cost",
+    "seq_page_cost",
+    "work_mem",
+)
+
 
 def role_settings(connection: Connection) -> list[str]:
-    """The findings about settings that roles of ours have for themselves; `limena serve` does not start with any."""
-    return list(_rows(connection, _ROLE_SETTINGS))
+    """The findings about settings that sessions of our roles would start with; `limena serve` starts with none."""
+    return [
+        *_rows(connection, _ROLE_SETTINGS),
+        *_rows(connection, _COMMON_SETTINGS, harmless=list(_HARMLESS_SETTINGS)),
+    ]
 
 
 # db/deploy/close_database.sql revokes these where the deployer may, and says what each is good for; a test holds the
@@ -168,8 +201,14 @@ def _name(role: str) -> str:
 
 def _transport(name: str, dsn: str, env: Mapping[str, str]) -> Iterator[str]:
     """Whoever can read or redirect the connection sees everything: over a network, TLS with a verified certificate."""
-    parameters = {"host": env.get("PGHOST"), "sslmode": env.get("PGSSLMODE"), **conninfo_to_dict(dsn)}
-    hosts = f"{parameters.get('hostaddr') or parameters['host'] or ''}".split(",")
+    outside = {"host": "PGHOST", "hostaddr": "PGHOSTADDR", "sslmode": "PGSSLMODE", "service": "PGSERVICE"}
+    parameters = {**{key: env.get(name) for key, name in outside.items()}, **conninfo_to_dict(dsn)}
+    if parameters["service"]:
+        yield (
+            f"transport: {name} takes the server from a service file ({parameters['service']}), which cannot be looked "
+            "at from here: write host and sslmode into the DSN, and unset PGSERVICE"
+        )
+    hosts = f"{parameters['hostaddr'] or parameters['host'] or ''}".split(",")
     remote = [host for host in hosts if host and not host.startswith(("/", "@")) and host not in _LOOPBACK]
     if remote and parameters["sslmode"] != "verify-full":
         yield (
@@ -216,7 +255,7 @@ def _database(connection: Connection, source: Source) -> Iterator[str]:
     yield from _server(connection, source)
     try:
         yield from _rows(connection, _SELF_CHECK)
-        yield from _rows(connection, _ROLE_SETTINGS)
+        yield from role_settings(connection)
         yield from _rows(connection, _CATALOG_FUNCTIONS, names=list(CATALOG_FUNCTIONS))
         yield from _version_of_files(connection)
         yield from _bodies(connection, source)

@@ -855,6 +855,84 @@ def test_nothing_in_public_stands_in_for_what_postgresql_has(target: Target) -> 
     target.deploy()
 
 
+# What was altered by hand
+
+
+@pytest.fixture
+def whole(make_target: Callable[..., Target], tmp_path: Path) -> Target:
+    """The real files, deployed from a copy that can be changed."""
+    made = make_target("deployer", small=False)
+    shutil.copytree(source_dir(), tmp_path / "whole")
+    target = Target(made.database, made.deployer, tmp_path / "whole")
+    target.deploy()
+    return target
+
+
+def by_hand(target: Target, statement: str) -> None:
+    with target.database.connect() as connection:
+        connection.execute(statement.encode())
+
+
+HAND_MADE = "alter policy tenants_select_app on limena.tenants using (limena.current_tenant_id() is null or true)"
+ALTERED = "definitions: policy tenants_select_app on limena.tenants: was altered after the deploy"
+
+
+def test_what_was_altered_by_hand_ends_the_deploy(whole: Target) -> None:
+    by_hand(whole, HAND_MADE)
+    assert ALTERED in whole.refused()
+
+
+def test_a_deploy_of_other_files_does_not_take_it_for_its_own(whole: Target) -> None:
+    by_hand(whole, HAND_MADE)
+    by_hand(whole, "alter table limena.users drop constraint users_email_check")
+    path = "functions/identity/get_me.sql"
+    whole.write(path, (whole.source / path).read_text() + "-- changed")
+    told = whole.refused()
+    assert ALTERED in told
+    assert "definitions: constraint users_email_check on limena.users: is missing" in told
+    assert "get_me" not in told
+
+
+def test_a_file_that_writes_it_anew_ends_the_matter(whole: Target) -> None:
+    by_hand(whole, HAND_MADE)
+    by_hand(whole, "alter function limena.get_me() cost 50")
+    for path in ("policies/identity/tenants.sql", "functions/identity/get_me.sql"):
+        whole.write(path, (whole.source / path).read_text() + "-- changed")
+    assert len(whole.deploy().changes) == 2
+    assert whole.deploy().changes == ()
+
+
+def test_a_change_that_a_file_brings_later_word_for_word_is_the_file_s(whole: Target) -> None:
+    path = "functions/identity/get_me.sql"
+    changed = (whole.source / path).read_text().replace("begin\n", "begin\n    -- a hot fix\n", 1)
+    by_hand(whole, changed)
+    assert "function limena.get_me(): was altered" in whole.refused()
+    whole.write(path, changed)
+    assert whole.deploy().changes == (path,)
+
+
+@pytest.mark.parametrize("forget", ["delete from {}", "update {} set server_major = 9"])
+def test_a_database_is_taken_as_it_is_where_nothing_can_be_compared(whole: Target, forget: str) -> None:
+    by_hand(whole, HAND_MADE)
+    by_hand(whole, forget.format("limena_private.deployed_definitions"))
+    whole.deploy()
+    count = "select count(*) from limena_private.deployed_definitions where server_major <> 9"
+    assert whole.one(count) == whole.one("select count(*) from limena_private.definitions")
+
+
+def test_files_outside_the_transaction_are_remembered_too(whole: Target, make_target: Callable[..., Target]) -> None:
+    whole.write(
+        "schema/0999_check.sql",
+        "-- transactional: false\nalter table limena.users add constraint users_sneak_check check (true);",
+    )
+    fresh = make_target("deployer", small=False)
+    for target in (whole, Target(fresh.database, fresh.deployer, whole.source)):
+        assert "schema/0999_check.sql" in target.deploy().changes
+        assert target.deploy().changes == ()
+        by_hand(target, "alter table limena.users drop constraint users_sneak_check")
+        assert "constraint users_sneak_check on limena.users: is missing" in target.refused()
+
+
 # The files themselves, without a server
 
 

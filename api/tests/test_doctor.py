@@ -108,6 +108,64 @@ def test_settings_of_a_role_are_found(env: Environment, database: Database, sett
     ]
 
 
+@pytest.fixture
+def common_setting(database: Database, request: pytest.FixtureRequest) -> Iterator[tuple[str, str]]:
+    whose, setting = request.param
+    whose = whose.format(database.name)
+    superuser(database, f"{whose} set {setting}")
+    yield whose, setting
+    superuser(database, f"{whose} reset {setting.split(' ')[0]}")
+
+
+@pytest.mark.parametrize(
+    "common_setting",
+    [
+        (whose, setting)
+        for whose in ("alter role all", "alter database {}", "alter role all in database {}")
+        for setting in ("row_security = off", "search_path = public", "session_replication_role = replica")
+    ],
+    indirect=True,
+)
+def test_settings_of_everyone_are_found(database: Database, env: Environment, common_setting: tuple[str, str]) -> None:
+    whose, setting = common_setting
+    name, value = setting.split(" = ")
+    repair = "alter role all" if whose == "alter role all" else f"alter database {database.name}"
+    assert f"settings: every session starts with {name}={value} ({repair} reset {name})" in find_problems(env)
+
+
+@pytest.mark.parametrize("common_setting", [("alter database {}", "work_mem = '8MB'")], indirect=True)
+def test_settings_that_change_no_meaning_are_not_found(env: Environment, common_setting: tuple[str, str]) -> None:
+    assert find_problems(env) == []
+
+
+def test_settings_of_everyone_in_another_database_are_not_found(env: Environment, fresh_database: MakeDatabase) -> None:
+    other = fresh_database()
+    superuser(other, f"alter database {other.name} set row_security = off")
+    assert find_problems(env) == []
+
+
+@pytest.mark.parametrize(
+    ("statement", "finding"),
+    [
+        (
+            "alter policy tenants_select_app on limena.tenants using (limena.current_tenant_id() is null or true)",
+            "policy tenants_select_app on limena.tenants: was altered after the deploy",
+        ),
+        (
+            "alter table limena.users drop constraint users_email_check",
+            "constraint users_email_check on limena.users: is missing",
+        ),
+        (
+            "alter function limena.get_me() set row_security = off",
+            "function limena.get_me(): was altered after the deploy",
+        ),
+    ],
+)
+def test_what_was_altered_by_hand_is_named(database: Database, env: Environment, statement: str, finding: str) -> None:
+    superuser(database, statement)
+    assert find_problems(env) == [f"definitions: {finding}"]
+
+
 def test_every_function_that_a_deploy_revokes_is_missed(database: Database, env: Environment) -> None:
     text = (source_dir() / "deploy" / "close_database.sql").read_text()
     listed = re.search(r"p\.proname in \((.*?)\)", text, re.DOTALL)
@@ -253,6 +311,10 @@ def test_what_is_wrong_with_the_configuration_is_found_beside_the_rest(env: Envi
         ("host=@limena", {}, None),
         ("host=localhost", {}, None),
         ("host=127.0.0.1,::1", {}, None),
+        ("host=localhost", {"PGHOSTADDR": "10.0.0.1"}, "goes to 10.0.0.1"),
+        ("host=localhost hostaddr=127.0.0.1", {"PGHOSTADDR": "10.0.0.1"}, None),
+        ("service=limena", {}, "from a service file (limena)"),
+        ("host=localhost", {"PGSERVICE": "limena"}, "from a service file (limena)"),
     ],
 )
 def test_a_network_needs_a_verified_certificate(dsn: str, outside: Environment, found: str | None) -> None:

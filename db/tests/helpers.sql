@@ -493,6 +493,8 @@ begin
         v_pages := v_pages || format('[%s]', v_items);
         v_cursor := v_page ->> 'next';
         exit when v_cursor is null;
+        -- A list that goes round in circles ends all the same.
+        exit when length(v_pages) > 100000;
     end loop;
     return v_pages;
 end;

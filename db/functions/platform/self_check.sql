@@ -257,6 +257,22 @@ begin
         and not p.prosecdef
         and x.grantee <> p.proowner
     union all
+    -- What an IMMUTABLE function answers is kept for another tenant; in a parallel worker there is no context.
+    select 'functions', p.oid::regprocedure::text, 'reads the context and is not STABLE and PARALLEL RESTRICTED'
+    from pg_proc as p
+    where p.pronamespace in ('limena'::regnamespace, 'limena_private'::regnamespace)
+        and p.proname in (
+            'current_context', 'current_permissions', 'current_tenant_id', 'current_user_id', 'find_people',
+            'has_permission', 'holds', 'require', 'seal', 'tenant_with', 'verified_context'
+        )
+        and (p.provolatile <> 's' or p.proparallel <> 'r')
+    union all
+    select 'functions', p.oid::regprocedure::text, 'enters a context and is not VOLATILE and PARALLEL UNSAFE'
+    from pg_proc as p
+    where p.pronamespace in ('limena'::regnamespace, 'limena_private'::regnamespace)
+        and p.proname in ('enter_api_key', 'enter_session', 'seal_context')
+        and (p.provolatile <> 'v' or p.proparallel <> 'u')
+    union all
     select 'secrets', x.grantee || ' on ' || x.object, 'may read a hash or a password'
     from (
         select coalesce(r.rolname::text, 'PUBLIC') as grantee, c.oid::regclass::text || '.' || a.attname as object
@@ -307,7 +323,10 @@ begin
         and (
             n.nspname = 'limena_private'
             or n.nspname = 'limena' and (x.privilege_type <> 'USAGE' or x.grantee = 0)
-            or n.nspname = 'public' and x.grantee = 0 and x.privilege_type = 'CREATE'
+            or n.nspname = 'public' and x.privilege_type = 'CREATE' and (
+                x.grantee = 0
+                or r.rolname in ('limena_owner', 'limena_app', 'limena_auth', 'limena_readonly', 'limena_maintenance')
+            )
         )
     union all
     select 'database', d.datname::text, coalesce(r.rolname::text, 'PUBLIC') || ' may ' || x.privilege_type
@@ -323,7 +342,31 @@ begin
     where d.datname = current_database() and pg_encoding_to_char(d.encoding) <> 'UTF8'
     union all
 
-    -- 5. Statistics tell of values what row-level security hides.
+    -- 5. Nothing was altered by hand: all is as the last deploy left it.
+    select
+        'definitions',
+        coalesce(n.object, d.object),
+        case
+            when d.object is null then 'is not from a deploy'
+            when n.object is null then 'is missing'
+            else 'was altered after the deploy'
+        end
+    from limena_private.definitions as n
+    full join limena_private.deployed_definitions as d on n.object = d.object
+    where n.sha256 is distinct from d.sha256
+        and exists (
+            select from limena_private.deployed_definitions as e
+            where e.server_major = current_setting('server_version_num')::integer / 10000
+        )
+    union all
+    select 'definitions', current_database()::text, 'is not yet described by this version of PostgreSQL: run limena deploy'
+    where not exists (
+        select from limena_private.deployed_definitions as e
+        where e.server_major = current_setting('server_version_num')::integer / 10000
+    )
+    union all
+
+    -- 6. Statistics tell of values what row-level security hides.
     select 'statistics', a.attrelid::regclass::text || '.' || a.attname, 'has statistics'
     from pg_attribute as a
     inner join pg_class as c on a.attrelid = c.oid

@@ -28,11 +28,13 @@ select results_eq(
         'r limena.tenants',
         'r limena.users',
         'r limena_private.audited_tables',
+        'r limena_private.deployed_definitions',
         'r limena_private.deployed_files',
         'r limena_private.seal_keys',
         'v limena.isolation_report',
         'v limena.permission_matrix',
         'v limena_private.definer_functions',
+        'v limena_private.definitions',
         'v limena_private.granted_writes'
     ],
     'exactly these relations'
