@@ -60,7 +60,7 @@ select results_eq(
     'with a refresh token for 7'
 );
 select results_eq(
-    'select u.session_id = s.id and u.user_id = s.user_id, u.last_seen_at from limena.session_uses as u cross join limena.sessions as s',
+    'select u.session_id = s.id and u.user_id = s.user_id, u.last_seen_at from limena.session_uses as u cross join limena.sessions as s',  -- noqa: LT05
     'values (true, now())', 'seen now'
 );
 select results_eq(
@@ -284,7 +284,7 @@ select pg_temp.guess(30, '192.0.2.8');
 select is(pg_temp.succeed('4', 'viewer', '192.0.2.8'), 'in', 'a good account among thirty guesses');
 select is(pg_temp.counters('viewer@a.example', '192.0.2.8'), 'address 30', 'does not clear the address of one of them');
 select is(
-    array_to_string(array(select pg_temp.succeed('launder ' || g.n, 'viewer', '192.0.2.8') from generate_series(1, 5) as g (n)), ' '),
+    array_to_string(array(select pg_temp.succeed('launder ' || g.n, 'viewer', '192.0.2.8') from generate_series(1, 5) as g (n)), ' '),  -- noqa: LT05
     'in in in in in', 'who comes after does not wait for it: the delay that its own attempt set is gone'
 );
 select is(pg_temp.counters('viewer@a.example', '192.0.2.8'), 'address 30', 'however often');
@@ -298,7 +298,7 @@ select is(
 );
 -- A log-in that is refused after begin_log_in() stays counted.
 select tests.outcome(
-    $$select limena.log_in(tests.user_id('a', 'admin'), '$2b$04$' || repeat('/', 53), sha256('x'), sha256('y'), p_ip => '192.0.2.9')$$
+    $$select limena.log_in(tests.user_id('a', 'admin'), '$2b$04$' || repeat('/', 53), sha256('x'), sha256('y'), p_ip => '192.0.2.9')$$  -- noqa: LT05
 )
 from (select pg_temp.attempt('admin@a.example', '192.0.2.9') offset 0) as a;
 select is(
