@@ -17,8 +17,8 @@ from limena.errors import CODES
 from limena.routes import ENDPOINTS
 from limena.routing import Endpoint, Resource
 from support.api import Api
-from support.people import ask_for_reset, ask_to_register, register
 from support.databases import Database
+from support.people import ask_for_reset, ask_to_register, register
 
 LABELS = [endpoint.label for endpoint in ENDPOINTS]
 formats = FormatChecker(formats=())
