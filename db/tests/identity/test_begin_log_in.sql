@@ -43,8 +43,8 @@ as $$
 update limena.log_in_failures
 set last_failed_at = last_failed_at - p_time, blocked_until = blocked_until - p_time
 $$;
--- The counters: 'account at address 1, …', with the delay in seconds of one that blocks. By what they are made of, which
--- is told here a second time.
+-- The counters: 'account at address 1, …', with the delay in seconds of one that blocks. By what they are made of,
+-- which is told here a second time.
 create function pg_temp.counters(p_account text, p_network text default '192.0.2.1')
 returns text
 language sql
@@ -140,8 +140,9 @@ from (
     (repeat('x', 100000) || '@a.example', 'or one that is too long for anybody')
 ) as w (email, description);
 select is(pg_temp.attempt('owner@a.example', null), 'owner', 'from wherever');
-select
-    is(pg_temp.counters('owner@a.example', 'unknown'), 'account at address 1, address 1, account 3', 'that counts too');
+select is(
+    pg_temp.counters('owner@a.example', 'unknown'), 'account at address 1, address 1, account 3', 'that counts too'
+);
 reset role;
 select is_empty(
     $$select f.subject from limena.log_in_failures as f
@@ -299,8 +300,9 @@ select is(
     'but where that is long ago, where somebody else did, and where nobody was'
 );
 select pg_temp.wait('1 hour');
-select
-    is(pg_temp.account_delays(), '4 8 10 10 10 10', 'never for longer than ten seconds: a stranger locks nobody out');
+select is(
+    pg_temp.account_delays(), '4 8 10 10 10 10', 'never for longer than ten seconds: a stranger locks nobody out'
+);
 
 -- Who may call it.
 set local role limena_app;

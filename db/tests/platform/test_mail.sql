@@ -14,7 +14,10 @@ $$;
 create function pg_temp.claimed(p_limit integer default 10)
 returns text
 language sql
-as $$ select string_agg(c.template || ' ' || c.attempts, ', ' order by c.template) from limena.claim_mail(p_limit) as c $$;
+as $$
+select string_agg(c.template || ' ' || c.attempts, ', ' order by c.template)
+from limena.claim_mail(p_limit) as c
+$$;
 create function pg_temp.settle(
     p_name text, p_is_delivered boolean, p_is_final boolean default false, p_tenant text default 'a'
 )
@@ -72,8 +75,9 @@ select results_eq(
     $$values (tests.tenant_id('a'), tests.id('mail', 'one'), 'one', 'one@x.example', '{"name": "one"}'::jsonb, 1)$$,
     'what has been due for longest, with all that a mail needs'
 );
-select
-    is(pg_temp.claimed(), 'three 1, two 1', 'the rest of what is due, of every tenant; what another has is not there');
+select is(
+    pg_temp.claimed(), 'three 1, two 1', 'the rest of what is due, of every tenant; what another has is not there'
+);
 select is(pg_temp.claimed(), null, 'nothing twice, nothing that is not due');
 select is(pg_temp.state('one'), '1 5 min', 'the lease is of five minutes');
 select pg_temp.wait('3 minutes');
