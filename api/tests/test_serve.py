@@ -29,7 +29,7 @@ from limena.serve import ServeError, check
 from limena.tls import throwaway_certificate
 from support.databases import Database
 from support.door import PATIENCE, door_environment, read_answers
-from support.live import free_port
+from support.live import Live, free_port
 
 PRODUCTION = {"LIMENA_ENV": "production", "LIMENA_BCRYPT_COST": "10"}
 
@@ -404,3 +404,21 @@ def test_logs_and_metrics_tell_nothing_of_what_a_client_wrote(start_serve: Calla
 def test_metrics_can_be_switched_off(start_serve: Callable[..., Served]) -> None:
     served = start_serve(LIMENA_METRICS="off")
     assert httpx.get(f"http://127.0.0.1:{served.port}/metrics").status_code == 404
+
+
+def test_dev_with_a_throwaway_certificate(start_live: Callable[..., Live]) -> None:
+    """`limena dev --tls`: the same certificate at the next start, for this machine's names and nothing else."""
+    live = start_live("--tls", "--no-demo")
+    assert live.dev["base_url"] == live.base_url
+    assert live.base_url.startswith("https://127.0.0.1:")
+    certificate, key = live.data_dir / "tls-cert.pem", live.data_dir / "tls-key.pem"
+    assert key.stat().st_mode & 0o777 == 0o600
+    trusting = ssl.create_default_context(cafile=certificate)
+    with httpx.Client(base_url=live.base_url, verify=trusting) as client:
+        assert client.get("/healthz").json() == {"status": "alive"}
+        assert client.get("/openapi.json").json()["servers"] == [{"url": live.base_url}]
+    assert f"Limena runs on {live.base_url}" in live.output.read_text()
+    first = certificate.read_text()
+    live.stop()
+    again = start_live("--tls", "--no-demo", data_dir=live.data_dir)
+    assert (again.data_dir / "tls-cert.pem").read_text() == first

@@ -67,11 +67,13 @@ def start(data_dir: Path, bin_dir: Path, *arguments: str, environment: dict[str,
             start_new_session=True,
             env={**os.environ, "LIMENA_DEV_BINDIR": str(bin_dir), "LIMENA_RATE_LIMITS": "off", **(environment or {})},
         )
-    live = Live(data_dir, output, process, f"http://127.0.0.1:{port}")
+    scheme = "https" if "--tls" in arguments else "http"
+    live = Live(data_dir, output, process, f"{scheme}://127.0.0.1:{port}")
     end = time.monotonic() + START_SECONDS
     while True:
         try:
-            if httpx.get(f"{live.base_url}/readyz", timeout=5.0).status_code == 200:
+            # A throwaway certificate may not be there yet; whether it is right is for a test to find out.
+            if httpx.get(f"{live.base_url}/readyz", timeout=5.0, verify=False).status_code == 200:  # noqa: S501
                 break
         except httpx.TransportError:
             pass

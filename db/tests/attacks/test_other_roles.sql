@@ -45,7 +45,10 @@ from (
         ]
     ),
     ('limena_readonly', array[]::text[]),
-    ('limena_maintenance', array['claim_mail', 'deployed_digest', 'ensure_partitions', 'prune', 'self_check', 'settle_mail'])
+    (
+        'limena_maintenance',
+        array['claim_mail', 'deployed_digest', 'ensure_partitions', 'prune', 'self_check', 'settle_mail']
+    )
 ) as r (name, functions);
 select is(
     array(
@@ -77,13 +80,19 @@ from (
     ('set role limena_app', '42501'),
     ('create temp table x (x int)', '42501'),
     ('create table limena.x (x int)', '42501'),
-    ('select from limena.begin_log_in(''nobody@b.example'') where user_id is not null or password_hash is not null', '0'),
+    (
+        'select from limena.begin_log_in(''nobody@b.example'') where user_id is not null or password_hash is not null',
+        '0'
+    ),
     ('select from limena.begin_log_in(null) where user_id is not null or password_hash is not null', '0'),
     ('select from limena.begin_log_in(''%@b.example'') where user_id is not null or password_hash is not null', '0'),
     ('select from limena.find_password(sha256(''x''))', '0'),
     ('select from limena.find_password(null)', '0'),
     ('select from limena.find_password(convert_to(''$2b$04$'' || repeat(''.'', 53), ''UTF8''))', '0'),
-    ('select limena.change_password(null, ''$2b$04$'' || repeat(''.'', 53), ''$2b$04$'' || repeat(''/'', 53))', '28000'),
+    (
+        'select limena.change_password(null, ''$2b$04$'' || repeat(''.'', 53), ''$2b$04$'' || repeat(''/'', 53))',
+        '28000'
+    ),
     (
         'select limena.change_password(tests.session_hash(''b'', ''owner''), null, ''$2b$04$'' || repeat(''/'', 53))',
         '28000'
@@ -94,7 +103,7 @@ from (
     ('select limena.refresh_session(tests.session_hash(''b'', ''owner''), sha256(''y''))', '28000'),
     ('select limena.verify_registration(null)', 'P0002'),
     (
-        'select limena.request_registration(''owner@b.example'', ''a plain password'', ''x'', ''x'', gen_random_uuid(), sha256(''x''))',
+        'select limena.request_registration(''owner@b.example'', ''a plain password'', ''x'', ''x'', gen_random_uuid(), sha256(''x''))',  -- noqa: LT05
         '23514'
     ),
     ('select limena.log_out_all()', '42501'),

@@ -23,15 +23,19 @@ select tests.leave();
 select is(limena.current_session_id(), null, 'nothing is left afterwards');
 
 -- Forged: each part of the context alone, and all of it with another's seal.
-select is(
-    tests.error_of(
-        format(
-            'do $do$ begin perform set_config(%L, %L, true); perform limena.%s(); end $do$', w.setting, w.value, f.name
-        )
-    ),
-    '42501 the tenant context does not match its seal',
-    format('%s with a forged %s', f.name, w.setting)
-)
+select
+    is(
+        tests.error_of(
+            format(
+                'do $do$ begin perform set_config(%L, %L, true); perform limena.%s(); end $do$',
+                w.setting,
+                w.value,
+                f.name
+            )
+        ),
+        '42501 the tenant context does not match its seal',
+        format('%s with a forged %s', f.name, w.setting)
+    )
 from (values ('current_session_id'), ('current_session_user_id')) as f (name)
 cross join (
     values
@@ -43,28 +47,30 @@ cross join (
     ('app.seal', repeat('0', 64))
 ) as w (setting, value);
 select tests.enter_with_key('a');
-select is(
-    tests.error_of(
-        format(
-            'do $do$ begin perform set_config(%L, jsonb_set(current_setting(%L)::jsonb, %L, %L)::text, true); perform limena.%s(); end $do$',
-            'app.context', 'app.context', '{session_id}', to_jsonb(tests.id('session', 'a owner')), f.name
-        )
-    ),
-    '42501 the tenant context does not match its seal',
-    f.name || ': a key that puts its creator''s session into its context'
-)
+select
+    is(
+        tests.error_of(
+            format(
+                'do $do$ begin perform set_config(%L, jsonb_set(current_setting(%L)::jsonb, %L, %L)::text, true); perform limena.%s(); end $do$',  -- noqa: LT05
+                'app.context', 'app.context', '{session_id}', to_jsonb(tests.id('session', 'a owner')), f.name
+            )
+        ),
+        '42501 the tenant context does not match its seal',
+        f.name || ': a key that puts its creator''s session into its context'
+    )
 from (values ('current_session_id'), ('current_session_user_id')) as f (name);
 select tests.enter_as('a', 'viewer');
-select is(
-    tests.error_of(
-        format(
-            'do $do$ begin perform set_config(%L, jsonb_set(current_setting(%L)::jsonb, %L, %L)::text, true); perform limena.%s(); end $do$',
-            'app.context', 'app.context', '{user_id}', to_jsonb(tests.user_id('a', 'owner')), f.name
-        )
-    ),
-    '42501 the tenant context does not match its seal',
-    f.name || ': a session that puts another person into its context'
-)
+select
+    is(
+        tests.error_of(
+            format(
+                'do $do$ begin perform set_config(%L, jsonb_set(current_setting(%L)::jsonb, %L, %L)::text, true); perform limena.%s(); end $do$',  -- noqa: LT05
+                'app.context', 'app.context', '{user_id}', to_jsonb(tests.user_id('a', 'owner')), f.name
+            )
+        ),
+        '42501 the tenant context does not match its seal',
+        f.name || ': a session that puts another person into its context'
+    )
 from (values ('current_session_id'), ('current_session_user_id')) as f (name);
 select tests.leave();
 

@@ -43,8 +43,8 @@ as $$
 update limena.log_in_failures
 set last_failed_at = last_failed_at - p_time, blocked_until = blocked_until - p_time
 $$;
--- The counters: 'account at address 1, …', with the delay in seconds of one that blocks. By what they are made of, which
--- is told here a second time.
+-- The counters: 'account at address 1, …', with the delay in seconds of one that blocks. By what they are made of,
+-- which is told here a second time.
 create function pg_temp.counters(p_account text, p_network text default '192.0.2.1')
 returns text
 language sql
@@ -119,7 +119,9 @@ select is(
 );
 select is(pg_temp.attempt('  OWNER@A.Example '), 'owner', 'however it is written');
 select is(
-    pg_temp.counters('owner@a.example'), 'account at address 2, address 2, account 2', 'it is one account to the counters'
+    pg_temp.counters('owner@a.example'),
+    'account at address 2, address 2, account 2',
+    'it is one account to the counters'
 );
 select results_eq(
     'select user_id, password_hash, retry_after from limena.begin_log_in(''nobody@a.example'', ''192.0.2.1'')',
@@ -127,7 +129,9 @@ select results_eq(
     'one row for an unknown address too, without a hash'
 );
 select is(
-    pg_temp.counters('nobody@a.example'), 'account at address 1, address 3, account 1', 'which counts as a known one does'
+    pg_temp.counters('nobody@a.example'),
+    'account at address 1, address 3, account 1',
+    'which counts as a known one does'
 );
 select is(pg_temp.attempt(w.email, '192.0.2.9'), 'nobody', w.description)
 from (
@@ -136,7 +140,9 @@ from (
     (repeat('x', 100000) || '@a.example', 'or one that is too long for anybody')
 ) as w (email, description);
 select is(pg_temp.attempt('owner@a.example', null), 'owner', 'from wherever');
-select is(pg_temp.counters('owner@a.example', 'unknown'), 'account at address 1, address 1, account 3', 'that counts too');
+select is(
+    pg_temp.counters('owner@a.example', 'unknown'), 'account at address 1, address 1, account 3', 'that counts too'
+);
 reset role;
 select is_empty(
     $$select f.subject from limena.log_in_failures as f
@@ -169,7 +175,8 @@ select is(
     'a failure more, and it is twice as long, up to a quarter of an hour'
 );
 select pg_temp.wait('-1 hour');
-select ok(b.retry_after between 4400 and 4500, 'as it tells') from limena.begin_log_in('owner@a.example', '192.0.2.1') as b;
+select ok(b.retry_after between 4400 and 4500, 'as it tells')
+from limena.begin_log_in('owner@a.example', '192.0.2.1') as b;
 select pg_temp.forget();
 select is(
     pg_temp.delays('nobody@a.example', 17, 'account at address'), '- - - - - 2 4 8 16 32 64 128 256 512 900 900 900',
@@ -177,7 +184,8 @@ select is(
 );
 select pg_temp.wait('-1 hour');
 select is(pg_temp.attempt('nobody@a.example'), 'wait', 'which waits');
-select ok(b.retry_after between 4400 and 4500, 'as long as a known one') from limena.begin_log_in('nobody@a.example', '192.0.2.1') as b;
+select ok(b.retry_after between 4400 and 4500, 'as long as a known one')
+from limena.begin_log_in('nobody@a.example', '192.0.2.1') as b;
 select pg_temp.wait('76 minutes');
 select is(pg_temp.attempt('nobody@a.example'), 'nobody', 'never for good: after the wait there is an attempt');
 
@@ -198,14 +206,20 @@ select is(pg_temp.attempt('owner@a.example'), 'wait', 'count together');
 select pg_temp.forget();
 select is(
     (
-        select string_agg(pg_temp.attempt(format('guess%s@x.example', g.n)), ' ' order by g.n) from generate_series(1, 31) as g (n)
+        select string_agg(pg_temp.attempt(format('guess%s@x.example', g.n)), ' ' order by g.n)
+        from generate_series(1, 31) as g (n)
     ),
     repeat('nobody ', 30) || 'nobody',
     'thirty-one accounts from one address'
 );
 select pg_temp.wait('-1 hour');
 select is(pg_temp.attempt('guess32@x.example'), 'wait', 'and it waits, whatever the account');
-select is(pg_temp.counters('guess1@x.example'), 'account at address 1, address 31 blocks 2, account 1', 'as the first failures do not');
+select
+    is(
+        pg_temp.counters('guess1@x.example'),
+        'account at address 1, address 31 blocks 2, account 1',
+        'as the first failures do not'
+    );
 select is(pg_temp.attempt('owner@a.example'), 'wait', 'who has done nothing yet waits there too');
 select is(
     pg_temp.counters('owner@a.example'), 'address 31 blocks 2', 'and it does not count against them'
@@ -213,14 +227,19 @@ select is(
 select is(pg_temp.attempt('owner@a.example', '192.0.2.2'), 'owner', 'but not elsewhere');
 select pg_temp.wait('1 hour');
 select is(
-    pg_temp.delays('x@x.example', 12, 'address'), '4 8 16 32 64 128 256 512 900 900 900 900', 'up to a quarter of an hour'
+    pg_temp.delays('x@x.example', 12, 'address'),
+    '4 8 16 32 64 128 256 512 900 900 900 900',
+    'up to a quarter of an hour'
 );
 
 -- IPv6: what one customer of a provider has is one address.
 select pg_temp.forget();
 select is(
     (
-        select string_agg(pg_temp.attempt('owner@a.example', format('2001:db8:0:1::%s', to_hex(g.n))::inet), ' ' order by g.n)
+        select
+            string_agg(
+                pg_temp.attempt('owner@a.example', format('2001:db8:0:1::%s', to_hex(g.n))::inet), ' ' order by g.n
+            )
         from generate_series(1, 6) as g (n)
     ),
     repeat('owner ', 5) || 'owner',
@@ -229,9 +248,14 @@ select is(
 select pg_temp.wait('-1 hour');
 select is(pg_temp.attempt('owner@a.example', '2001:db8:0:1:ffff::1'), 'wait', 'count as one');
 select is(pg_temp.attempt('owner@a.example', '2001:db8:0:2::1'), 'owner', 'another /64 is another');
-select is(pg_temp.counters('owner@a.example', '2001:db8:0:2::/64'), 'account at address 1, address 1, account 7', 'and counts apart');
+select
+    is(
+        pg_temp.counters('owner@a.example', '2001:db8:0:2::/64'),
+        'account at address 1, address 1, account 7',
+        'and counts apart'
+    );
 
--- An account from anywhere. The owner was in 192.0.2.50 and 2001:db8:0:50::/64 this month, in 192.0.2.51 the month before.
+-- An account from anywhere. The owner was in 192.0.2.50 and 2001:db8:0:50::/64 this month, in 192.0.2.51 the month before.  -- noqa: LT05
 reset role;
 select pg_temp.forget();
 insert into limena.sessions (user_id, secret_hash, created_at, ip, ended_at)
@@ -255,7 +279,13 @@ select is(
     'is slowed down'
 );
 select is(
-    array_to_string(array(select pg_temp.attempt('owner@a.example', i.ip::inet) from unnest(array['192.0.2.50', '2001:db8:0:50:1234::1']) as i (ip)), ' '),
+    array_to_string(
+        array(
+            select pg_temp.attempt('owner@a.example', i.ip::inet)
+            from unnest(array['192.0.2.50', '2001:db8:0:50:1234::1']) as i (ip)
+        ),
+        ' '
+    ),
     'owner owner',
     'the owner is not, where they logged in before'
 );
@@ -270,7 +300,9 @@ select is(
     'but where that is long ago, where somebody else did, and where nobody was'
 );
 select pg_temp.wait('1 hour');
-select is(pg_temp.account_delays(), '4 8 10 10 10 10', 'never for longer than ten seconds: a stranger locks nobody out');
+select is(
+    pg_temp.account_delays(), '4 8 10 10 10 10', 'never for longer than ten seconds: a stranger locks nobody out'
+);
 
 -- Who may call it.
 set local role limena_app;

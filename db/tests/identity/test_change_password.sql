@@ -1,5 +1,5 @@
--- limena.find_password(), limena.change_password() and limena.rehash_password(): which hash was verified, and what ends.
--- Fails without the functions.
+-- limena.find_password(), limena.change_password() and limena.rehash_password(): which hash was verified, and what
+-- ends. Fails without the functions.
 begin;
 select plan(38);
 
@@ -64,9 +64,9 @@ $$;
 -- find_password().
 set local role limena_auth;
 select results_eq(
-    $$select f.user_id, f.password_hash, f.email, f.display_name, (select array_agg(n order by n) from unnest(f.tenant_names) as n)
+    $$select f.user_id, f.password_hash, f.email, f.display_name, (select array_agg(n order by n) from unnest(f.tenant_names) as n)  -- noqa: LT05
     from limena.find_password(sha256('second')) as f$$,
-    $$values (tests.user_id('a', 'owner'), pg_temp.hash(''), 'owner@a.example', 'owner of a', '{Tenant a, Tenant b}'::text[])$$,
+    $$values (tests.user_id('a', 'owner'), pg_temp.hash(''), 'owner@a.example', 'owner of a', '{Tenant a, Tenant b}'::text[])$$,  -- noqa: LT05
     'the person behind a session, the hash, and the words that a password must not be made of'
 );
 select is_empty(format('select user_id from limena.find_password(%s)', w.hash), w.description)
@@ -79,25 +79,54 @@ from (
 ) as w (hash, description);
 
 -- change_password(): what it refuses.
-select is(pg_temp.changing('unknown', pg_temp.hash(''), pg_temp.hash('new')), '28000 the session is not valid', 'an unknown session');
-select is(pg_temp.changing('ended', pg_temp.hash(''), pg_temp.hash('new')), '28000 the session is not valid', 'one that has ended');
-select is(pg_temp.changing('over', pg_temp.hash(''), pg_temp.hash('new')), '28000 the session is not valid', 'one that is over');
+select
+    is(
+        pg_temp.changing('unknown', pg_temp.hash(''), pg_temp.hash('new')),
+        '28000 the session is not valid',
+        'an unknown session'
+    );
+select
+    is(
+        pg_temp.changing('ended', pg_temp.hash(''), pg_temp.hash('new')),
+        '28000 the session is not valid',
+        'one that has ended'
+    );
+select
+    is(
+        pg_temp.changing('over', pg_temp.hash(''), pg_temp.hash('new')),
+        '28000 the session is not valid',
+        'one that is over'
+    );
 select is(
-    pg_temp.changing('second', pg_temp.hash('stale'), pg_temp.hash('new')), '28000 the password was changed meanwhile', 'a stale hash'
+    pg_temp.changing('second', pg_temp.hash('stale'), pg_temp.hash('new')),
+    '28000 the password was changed meanwhile',
+    'a stale hash'
 );
 select is(pg_temp.changing('second', null, pg_temp.hash('new')), '28000 the password was changed meanwhile', 'no hash');
-select alike(pg_temp.changing('second', pg_temp.hash(''), 'a plain password'), '23514 %users_password_hash_check%', 'a plain password');
+select
+    alike(
+        pg_temp.changing('second', pg_temp.hash(''), 'a plain password'),
+        '23514 %users_password_hash_check%',
+        'a plain password'
+    );
 select alike(pg_temp.changing('second', pg_temp.hash(''), null), '23502 %column password_hash%', 'none');
 reset role;
 select is(
-    tests.outcome($$select from limena.users where password_hash <> '$2b$04$' || repeat('.', 53)$$), '0', 'nobody''s has changed'
+    tests.outcome($$select from limena.users where password_hash <> '$2b$04$' || repeat('.', 53)$$),
+    '0',
+    'nobody''s has changed'
 );
 select is(pg_temp.added(), '{}', 'and the log has nothing to tell');
 
 -- What it does.
 set local role limena_auth;
 select limena.change_password(
-    sha256('second'), pg_temp.hash(''), pg_temp.hash('new'), p_request_id => 'request 1', p_ip => '192.0.2.1', p_user_agent => 'agent 1'
+    sha256('second'),
+    pg_temp.hash(''),
+    pg_temp.hash('new'),
+    p_request_id => 'request 1',
+    p_ip => '192.0.2.1',
+    p_user_agent => 'agent 1'
 );
 reset role;
 select results_eq(
@@ -113,11 +142,17 @@ select results_eq(
     'their other sessions have ended; this one goes on'
 );
 select is(
-    (select s.ended_at from limena.sessions as s where s.id = tests.id('session', 'ended')), '2026-01-01T00:00:00Z',
+    (
+        select s.ended_at from limena.sessions as s
+        where s.id = tests.id('session', 'ended')
+    ), '2026-01-01T00:00:00Z',
     'what had ended is not written again'
 );
 select is(
-    tests.outcome('select from limena.sessions where ended_at is not null and user_id <> tests.user_id(''a'', ''owner'')'), '0',
+    tests.outcome(
+        'select from limena.sessions where ended_at is not null and user_id <> tests.user_id(''a'', ''owner'')'
+    ),
+    '0',
     'nobody else''s session has ended'
 );
 select results_eq(
@@ -127,7 +162,12 @@ select results_eq(
     'their open resets are used up'
 );
 select is(
-    (select r.used_at from limena.password_resets as r where r.token_hash = sha256('of admin')), null, 'and nobody else''s'
+    (
+        select r.used_at from limena.password_resets as r
+        where r.token_hash = sha256('of admin')
+    ),
+    null,
+    'and nobody else''s'
 );
 select is(
     pg_temp.added(),
@@ -161,7 +201,8 @@ select is(
     'nor does a session that it ended'
 );
 select is(
-    tests.outcome($$select limena.log_in(tests.user_id('a', 'owner'), pg_temp.hash(''), sha256('x'), sha256('y'))$$), '28000',
+    tests.outcome($$select limena.log_in(tests.user_id('a', 'owner'), pg_temp.hash(''), sha256('x'), sha256('y'))$$),
+    '28000',
     'nor does the old password log in'
 );
 
@@ -169,14 +210,23 @@ select is(
 select limena.rehash_password(tests.user_id('a', 'owner'), pg_temp.hash('new'), pg_temp.hash('rehashed'));
 reset role;
 select results_eq(
-    $$select u.id from limena.users as u where u.password_hash = pg_temp.hash('rehashed')$$, array[tests.user_id('a', 'owner')],
+    $$select u.id from limena.users as u where u.password_hash = pg_temp.hash('rehashed')$$,
+    array[tests.user_id('a', 'owner')],
     'a rehash writes the hash'
 );
 select ok(
-    not exists (select from unnest(pg_temp.added()) as l where l like '%password_changed%'), 'it is no changed password to the log'
+    not exists (
+        select from unnest(pg_temp.added()) as l
+        where l like '%password_changed%'
+    ),
+    'it is no changed password to the log'
 );
 select is(
-    (select count(*) from limena.sessions as s where s.user_id = tests.user_id('a', 'owner') and s.ended_at is null), 1::bigint,
+    (
+        select count(*) from limena.sessions as s
+        where s.user_id = tests.user_id('a', 'owner') and s.ended_at is null
+    ),
+    1::bigint,
     'and ends no session'
 );
 set local role limena_auth;
@@ -191,7 +241,9 @@ select is(
 );
 set local role limena_auth;
 select alike(
-    tests.error_of($$select limena.rehash_password(tests.user_id('a', 'owner'), pg_temp.hash('rehashed'), 'a plain password')$$),
+    tests.error_of(
+        $$select limena.rehash_password(tests.user_id('a', 'owner'), pg_temp.hash('rehashed'), 'a plain password')$$
+    ),
     '23514 %users_password_hash_check%', 'and what is no bcrypt hash is refused'
 );
 

@@ -3,9 +3,14 @@ begin;
 select plan(26);
 
 select tests.make_tenants();
-select tests.make_api_key(p_tenant => 'a', p_scopes => array(select p.name from limena.permissions as p where p.name <> 'tenant:own'));
+select
+    tests.make_api_key(p_tenant => 'a', p_scopes => array(
+        select p.name from limena.permissions as p
+        where p.name <> 'tenant:own'
+    ));
 -- The owner of a has seven sessions: that of the fixture, four of one moment, one ended and one over.
-update limena.sessions set created_at = '2026-03-01T00:00:00Z', expires_at = 'infinity', ip = '192.0.2.1', user_agent = 'agent 1'
+update limena.sessions set
+    created_at = '2026-03-01T00:00:00Z', expires_at = 'infinity', ip = '192.0.2.1', user_agent = 'agent 1'
 where id = tests.id('session', 'a owner');
 update limena.session_uses set last_seen_at = '2026-03-02T00:00:00Z'
 where session_id = tests.id('session', 'a owner');
@@ -40,8 +45,19 @@ select tests.enter_as('a', 'owner');
 select is(
     limena.list_sessions()::jsonb #> '{items, 0}',
     jsonb_build_object(
-        'id', tests.id('session', 'a owner'), 'user_agent', 'agent 1', 'ip', '192.0.2.1', 'created_at', '2026-03-01T00:00:00+00:00',
-        'last_seen_at', (select u.last_seen_at from limena.session_uses as u where u.session_id = tests.id('session', 'a owner')),
+        'id',
+        tests.id('session', 'a owner'),
+        'user_agent',
+        'agent 1',
+        'ip',
+        '192.0.2.1',
+        'created_at',
+        '2026-03-01T00:00:00+00:00',
+        'last_seen_at',
+        (
+            select u.last_seen_at from limena.session_uses as u
+            where u.session_id = tests.id('session', 'a owner')
+        ),
         'expires_at', 'infinity', 'current', true
     ),
     'the newest first, with what there is to say; no hash'
@@ -68,7 +84,7 @@ select
     is(
         tests.pages('limena.list_sessions(%s, %L)', p.size, 'id'),
         tests.paged(
-            'select s.id from limena.sessions as s where s.ended_at is null and s.expires_at > now() order by s.created_at desc, s.id desc',
+            'select s.id from limena.sessions as s where s.ended_at is null and s.expires_at > now() order by s.created_at desc, s.id desc',  -- noqa: LT05
             p.size
         ),
         format('pages of %s: each once, in order, and no empty page at the end', p.size)
@@ -87,7 +103,8 @@ select is(
 -- Never another's.
 select is(
     tests.outcomes(
-        'select from jsonb_array_elements(limena.list_sessions()::jsonb -> ''items'')', '{nobody, viewer, member, admin, owner, key}'
+        'select from jsonb_array_elements(limena.list_sessions()::jsonb -> ''items'')',
+        '{nobody, viewer, member, admin, owner, key}'
     ),
     'nobody 42501, viewer 1, member 1, admin 1, owner 5, key 42501',
     'each their own, an owner too; a key not its creator''s, whatever its scopes'
@@ -107,7 +124,12 @@ from (
     ('-1', '22023 must be from 1 to 200; column limit'),
     ('null', '22023 must be from 1 to 200; column limit')
 ) as w (arguments, error);
-select alike(tests.error_of(format('select limena.list_sessions(50, %L)', w.cursor)), '22023 %; column after', 'cursor ' || left(w.cursor, 20))
+select
+    alike(
+        tests.error_of(format('select limena.list_sessions(50, %L)', w.cursor)),
+        '22023 %; column after',
+        'cursor ' || left(w.cursor, 20)
+    )
 from (
     values ('x'), ('0_x'), ('_'), ('0_' || tests.id('session', 'more 1') || 'x'), (repeat('x', 100000))
 ) as w (cursor);

@@ -41,7 +41,9 @@ select is(
     'nobody makes one'
 );
 select is(
-    tests.outcomes('update limena.log_in_failures set blocked_until = now()', '{nobody, viewer, member, admin, owner, key}'),
+    tests.outcomes(
+        'update limena.log_in_failures set blocked_until = now()', '{nobody, viewer, member, admin, owner, key}'
+    ),
     'nobody 42501, viewer 42501, member 42501, admin 42501, owner 42501, key 42501',
     'nobody changes one'
 );

@@ -11,7 +11,13 @@ values (tests.tenant_id('b'), tests.user_id('a', 'owner'), 'viewer');
 insert into limena.sessions (id, user_id, secret_hash, current_tenant_id, ended_at)
 values
 (tests.id('session', 'second'), tests.user_id('a', 'owner'), sha256('second'), tests.tenant_id('b'), null),
-(tests.id('session', 'ended'), tests.user_id('a', 'owner'), sha256('ended'), tests.tenant_id('a'), '2026-01-01T00:00:00Z');
+(
+    tests.id('session', 'ended'),
+    tests.user_id('a', 'owner'),
+    sha256('ended'),
+    tests.tenant_id('a'),
+    '2026-01-01T00:00:00Z'
+);
 create temporary table logged as select l.id from limena.audit_logs as l;
 create function pg_temp.added()
 returns text[]
@@ -57,7 +63,7 @@ $$;
 set local role limena_app;
 select is(
     pg_temp.live(),
-    'admin@a.example 1, admin@b.example 1, member@a.example 1, member@b.example 1, owner@a.example 2, owner@b.example 1, '
+    'admin@a.example 1, admin@b.example 1, member@a.example 1, member@b.example 1, owner@a.example 2, owner@b.example 1, '  -- noqa: LT05
     'viewer@a.example 1, viewer@b.example 1',
     'who is there'
 );
@@ -66,19 +72,19 @@ select is(
 select limena.enter_session(tests.session_hash('a', 'owner'), tests.tenant_id('a'), 'request 1');
 select is(
     pg_temp.live_after('select limena.log_out()'),
-    'admin@a.example 1, admin@b.example 1, member@a.example 1, member@b.example 1, owner@a.example 1, owner@b.example 1, '
+    'admin@a.example 1, admin@b.example 1, member@a.example 1, member@b.example 1, owner@a.example 1, owner@b.example 1, '  -- noqa: LT05
     'viewer@a.example 1, viewer@b.example 1',
     'log_out() ends one'
 );
 select is(
     pg_temp.live_after('select limena.log_out_all()'),
-    'admin@a.example 1, admin@b.example 1, member@a.example 1, member@b.example 1, owner@b.example 1, viewer@a.example 1, '
+    'admin@a.example 1, admin@b.example 1, member@a.example 1, member@b.example 1, owner@b.example 1, viewer@a.example 1, '  -- noqa: LT05
     'viewer@b.example 1',
     'log_out_all() those of the person, in whatever tenant'
 );
 select is(
     pg_temp.live_after('select limena.end_session(tests.id(''session'', ''second''))'),
-    'admin@a.example 1, admin@b.example 1, member@a.example 1, member@b.example 1, owner@a.example 1, owner@b.example 1, '
+    'admin@a.example 1, admin@b.example 1, member@a.example 1, member@b.example 1, owner@a.example 1, owner@b.example 1, '  -- noqa: LT05
     'viewer@a.example 1, viewer@b.example 1',
     'end_session() one of theirs'
 );
@@ -97,9 +103,10 @@ from (
 ) as w (id, error, description);
 select limena.end_session(tests.id('session', 'ended'));
 reset role;
-select is(
-    s.ended_at, '2026-01-01T00:00:00Z'::timestamptz, 'when a session ended is not written again'
-)
+select
+    is(
+        s.ended_at, '2026-01-01T00:00:00Z'::timestamptz, 'when a session ended is not written again'
+    )
 from limena.sessions as s
 where s.id = tests.id('session', 'ended');
 
@@ -124,7 +131,12 @@ select is(
     tests.outcome('select limena.end_session(tests.id(''session'', ''a owner''))'), '1', 'and may end the first again'
 );
 select limena.log_out_all();
-select is(tests.outcome('select limena.enter_session(sha256(''second''), tests.tenant_id(''b''))'), '28000', 'until it ends itself');
+select
+    is(
+        tests.outcome('select limena.enter_session(sha256(''second''), tests.tenant_id(''b''))'),
+        '28000',
+        'until it ends itself'
+    );
 select is(
     array_length(pg_temp.added(), 1), 4, 'the log is told once of each'
 );
@@ -136,10 +148,13 @@ select is(
 );
 select is(
     tests.outcomes('select limena.log_out_all()', '{nobody, viewer, member, admin, key}'),
-    'nobody 42501, viewer 1, member 1, admin 1, key 42501', 'everywhere, too; a key does not end its creator''s sessions'
+    'nobody 42501, viewer 1, member 1, admin 1, key 42501',
+    'everywhere, too; a key does not end its creator''s sessions'
 );
 select is(
-    tests.outcomes('select limena.end_session(tests.id(''session'', ''b owner''))', '{nobody, viewer, member, admin, key}'),
+    tests.outcomes(
+        'select limena.end_session(tests.id(''session'', ''b owner''))', '{nobody, viewer, member, admin, key}'
+    ),
     'nobody 42501, viewer P0002, member P0002, admin P0002, key 42501', 'and each one of their own'
 );
 select tests.leave();
@@ -149,10 +164,14 @@ select is(tests.outcome('select limena.log_out()'), '1', 'no tenant is needed');
 -- Who may call them.
 set local role limena_auth;
 select is(tests.outcome(s.statement), '42501', 'not for limena_auth: ' || s.statement)
-from (values ('select limena.log_out()'), ('select limena.log_out_all()'), ('select limena.end_session(null)')) as s (statement);
+from
+    (values ('select limena.log_out()'), ('select limena.log_out_all()'), ('select limena.end_session(null)'))
+        as s (statement);
 set local role limena_readonly;
 select is(tests.outcome(s.statement), '42501', 'nor for limena_readonly: ' || s.statement)
-from (values ('select limena.log_out()'), ('select limena.log_out_all()'), ('select limena.end_session(null)')) as s (statement);
+from
+    (values ('select limena.log_out()'), ('select limena.log_out_all()'), ('select limena.end_session(null)'))
+        as s (statement);
 
 select * from finish();
 rollback;

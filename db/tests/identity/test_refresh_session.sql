@@ -76,7 +76,7 @@ insert into answers values ('rotated', pg_temp.refresh('first', 'second'));
 reset role;
 select results_eq(
     $$select a.answer - '{issued_at, expires_at}'::text[] from answers as a$$,
-    $$values (jsonb_build_object('outcome', 'rotated', 'user_id', tests.user_id('a', 'owner'), 'tenant_id', tests.tenant_id('a')))$$,
+    $$values (jsonb_build_object('outcome', 'rotated', 'user_id', tests.user_id('a', 'owner'), 'tenant_id', tests.tenant_id('a')))$$,  -- noqa: LT05
     'whose the session is, and where'
 );
 select results_eq(
@@ -94,12 +94,17 @@ select results_eq(
     array[7 * 24 * 3600::bigint],
     'it is good for 7 days'
 );
-select ok(
-    (a.answer ->> 'issued_at')::numeric between floor(extract(epoch from now())) and extract(epoch from clock_timestamp()),
-    'from now on'
-)
+select
+    ok(
+        (a.answer ->> 'issued_at')::numeric between floor(extract(epoch from now())) and extract(
+            epoch from clock_timestamp()
+        ),
+        'from now on'
+    )
 from answers as a;
-select isnt(r.spent_at, null, 'the other is spent') from limena.refresh_tokens as r where r.token_hash = sha256('first');
+select isnt(r.spent_at, null, 'the other is spent')
+from limena.refresh_tokens as r
+where r.token_hash = sha256('first');
 select ok(u.last_seen_at >= now(), 'the session has been seen') from limena.session_uses as u
 where u.session_id = tests.id('session', 'a owner');
 select is(
@@ -124,7 +129,9 @@ select is(
 );
 select pg_temp.wait('first', '8 seconds');
 select is(
-    pg_temp.refresh('first', 'second'), (select a.answer || '{"outcome": "repeated"}' from answers as a), 'a little later, too'
+    pg_temp.refresh('first', 'second'),
+    (select a.answer || '{"outcome": "repeated"}' from answers as a),
+    'a little later, too'
 );
 select is(pg_temp.added(), '{}', 'nothing is written for it');
 select is(
@@ -135,7 +142,10 @@ select is(
 );
 reset role;
 select is(
-    (select count(*) from limena.refresh_tokens as r where r.session_id = tests.id('session', 'a owner')), 2::bigint,
+    (
+        select count(*) from limena.refresh_tokens as r
+        where r.session_id = tests.id('session', 'a owner')
+    ), 2::bigint,
     'a parent has one child'
 );
 set local role limena_auth;
@@ -147,7 +157,12 @@ select pg_temp.added() is null;
 
 -- Reused: one of two who show it is a thief.
 select pg_temp.wait('first', '10 seconds');
-select is(pg_temp.refresh('first', 'second'), '{"outcome": "reused"}', 'later it yields nothing, and no error: it must commit');
+select
+    is(
+        pg_temp.refresh('first', 'second'),
+        '{"outcome": "reused"}',
+        'later it yields nothing, and no error: it must commit'
+    );
 reset role;
 select is(
     array(
@@ -187,7 +202,9 @@ select is(
 select is(pg_temp.added(), '{}', 'once is enough for the log');
 set local role limena_app;
 select is(
-    tests.outcome('select tests.enter_as(''a'', ''owner'')'), '28000', 'its access tokens are refused from the next request on'
+    tests.outcome('select tests.enter_as(''a'', ''owner'')'),
+    '28000',
+    'its access tokens are refused from the next request on'
 );
 set local role limena_auth;
 select is(
@@ -200,10 +217,13 @@ select is(
     tests.error_of('select limena.refresh_session(null, sha256(''x''))'), '28000 the refresh token is not valid', 'none'
 );
 select alike(
-    tests.error_of('select limena.refresh_session(sha256(''of viewer''), null)'), '23502 %column token_hash%', 'no successor'
+    tests.error_of('select limena.refresh_session(sha256(''of viewer''), null)'),
+    '23502 %column token_hash%',
+    'no successor'
 );
 select alike(
-    tests.error_of('select limena.refresh_session(sha256(''of viewer''), ''\x00'')'), '23514 %refresh_tokens_token_hash_check%',
+    tests.error_of('select limena.refresh_session(sha256(''of viewer''), ''\x00'')'),
+    '23514 %refresh_tokens_token_hash_check%',
     'what is no SHA-256'
 );
 select alike(
@@ -232,14 +252,21 @@ where id = tests.id('session', 'a viewer');
 set local role limena_auth;
 insert into answers values ('last', pg_temp.refresh('of viewer', 'of viewer 2'));
 reset role;
-select is(
-    (a.answer ->> 'expires_at')::bigint, floor(extract(epoch from s.expires_at))::bigint, 'no token outlives its session'
-)
+select
+    is(
+        (a.answer ->> 'expires_at')::bigint,
+        floor(extract(epoch from s.expires_at))::bigint,
+        'no token outlives its session'
+    )
 from answers as a
 cross join limena.sessions as s
 where a.name = 'last' and s.id = tests.id('session', 'a viewer');
 select is(
-    (select s.expires_at from limena.sessions as s where s.id = tests.id('session', 'a viewer')), now() + interval '2 days',
+    (
+        select s.expires_at from limena.sessions as s
+        where s.id = tests.id('session', 'a viewer')
+    ),
+    now() + interval '2 days',
     'and no refresh prolongs one'
 );
 update limena.sessions set expires_at = clock_timestamp()
@@ -254,14 +281,18 @@ select is(
 
 -- Where it leads.
 select is(
-    pg_temp.refresh('of loner', 'of loner 2') -> 'tenant_id', 'null'::jsonb, 'who is in no tenant gets a token without one'
+    pg_temp.refresh('of loner', 'of loner 2') -> 'tenant_id',
+    'null'::jsonb,
+    'who is in no tenant gets a token without one'
 );
 reset role;
 delete from limena.memberships
 where user_id = tests.user_id('a', 'admin');
 set local role limena_auth;
 select is(
-    pg_temp.refresh('of admin 2', 'of admin 3') -> 'tenant_id', 'null'::jsonb, 'so does who has been removed from the tenant'
+    pg_temp.refresh('of admin 2', 'of admin 3') -> 'tenant_id',
+    'null'::jsonb,
+    'so does who has been removed from the tenant'
 );
 reset role;
 insert into limena.memberships (tenant_id, user_id, role)
@@ -289,7 +320,10 @@ select is_empty(
 set local role limena_app;
 select is(tests.outcome('select limena.refresh_session(sha256(''x''), sha256(''y''))'), '42501', 'not for limena_app');
 set local role limena_readonly;
-select is(tests.outcome('select limena.refresh_session(sha256(''x''), sha256(''y''))'), '42501', 'nor for limena_readonly');
+select
+    is(
+        tests.outcome('select limena.refresh_session(sha256(''x''), sha256(''y''))'), '42501', 'nor for limena_readonly'
+    );
 set local role limena_maintenance;
 select is(
     tests.outcome('select limena.refresh_session(sha256(''x''), sha256(''y''))'), '42501', 'nor for limena_maintenance'

@@ -91,12 +91,19 @@ select throws_ok(
     '23505', null, 'it is one token''s'
 );
 set local role limena_owner;
-delete from limena.sessions where id = tests.id('session', 'a viewer');
+delete from limena.sessions
+where id = tests.id('session', 'a viewer');
 reset role;
 select is(
     array[
-        (select count(*) from limena.refresh_tokens as r where r.session_id = tests.id('session', 'a viewer')),
-        (select count(*) from limena.session_uses as u where u.session_id = tests.id('session', 'a viewer'))
+        (
+            select count(*) from limena.refresh_tokens as r
+            where r.session_id = tests.id('session', 'a viewer')
+        ),
+        (
+            select count(*) from limena.session_uses as u
+            where u.session_id = tests.id('session', 'a viewer')
+        )
     ],
     '{0, 0}',
     'with a session that limena_owner deletes its tokens and its use go too, past forced row-level security'

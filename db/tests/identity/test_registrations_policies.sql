@@ -56,7 +56,9 @@ select tests.leave();
 
 set local role limena_readonly;
 select is(
-    tests.outcome('select id, email, display_name, tenant_name, created_at, expires_at, used_at from limena.registrations'),
+    tests.outcome(
+        'select id, email, display_name, tenant_name, created_at, expires_at, used_at from limena.registrations'
+    ),
     '0',
     'limena_readonly sees none before access is declared'
 );
@@ -98,16 +100,28 @@ from (
     values
     ($$update limena.registrations set email = 'ONE@x.example'$$, '^23514 .*constraint registrations_email_check(;|$)'),
     ($$update limena.registrations set email = 'one'$$, '^23514 .*constraint registrations_email_check(;|$)'),
-    ($$update limena.registrations set email = E'one@x.example\n'$$, '^23514 .*constraint registrations_email_check(;|$)'),
-    ($$update limena.registrations set display_name = ' One'$$, '^23514 .*constraint registrations_display_name_check(;|$)'),
+    (
+        $$update limena.registrations set email = E'one@x.example\n'$$,
+        '^23514 .*constraint registrations_email_check(;|$)'
+    ),
+    (
+        $$update limena.registrations set display_name = ' One'$$,
+        '^23514 .*constraint registrations_display_name_check(;|$)'
+    ),
     ($$update limena.registrations set tenant_name = ''$$, '^23514 .*constraint registrations_tenant_name_check(;|$)'),
-    ($$update limena.registrations set tenant_name = E'a\tb'$$, '^23514 .*constraint registrations_tenant_name_check(;|$)'),
+    (
+        $$update limena.registrations set tenant_name = E'a\tb'$$,
+        '^23514 .*constraint registrations_tenant_name_check(;|$)'
+    ),
     (
         $$update limena.registrations set password_hash = 'a plain password'$$,
         '^23514 .*constraint registrations_password_hash_check(;|$)'
     ),
     ($$update limena.registrations set token_hash = 'x'$$, '^23514 .*constraint registrations_token_hash_check(;|$)'),
-    ($$update limena.registrations set token_hash = sha256('1')$$, '^23505 .*constraint registrations_token_hash_key(;|$)')
+    (
+        $$update limena.registrations set token_hash = sha256('1')$$,
+        '^23505 .*constraint registrations_token_hash_key(;|$)'
+    )
 ) as w (statement, pattern);
 
 select * from finish();

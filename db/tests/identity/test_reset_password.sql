@@ -1,5 +1,5 @@
--- limena.request_password_reset(), limena.find_password_reset() and limena.reset_password(): a link by mail that is good
--- once, for an hour. Fails without the functions, and where a stranger learns whose address is known.
+-- limena.request_password_reset(), limena.find_password_reset() and limena.reset_password(): a link by mail that is
+-- good once, for an hour. Fails without the functions, and where a stranger learns whose address is known.
 begin;
 select plan(41);
 
@@ -94,17 +94,24 @@ select is(pg_temp.requesting(w.email, 'unknown'), '', 'so does ' || w.descriptio
 from (values ('%', 'a pattern'), ('', 'an empty one'), (null, 'none')) as w (email, description);
 reset role;
 select is(
-    array[(select count(*) from limena.password_resets), (select count(*) from limena.outbox)], '{1, 1}', 'there is no mail to nobody'
+    array[(select count(*) from limena.password_resets), (select count(*) from limena.outbox)],
+    '{1, 1}',
+    'there is no mail to nobody'
 );
 select is(
-    pg_temp.added(), array_fill('platform: user.password_reset_requested by unauthenticated request 1 192.0.2.1 agent 1'::text, array[4]),
+    pg_temp.added(),
+    array_fill(
+        'platform: user.password_reset_requested by unauthenticated request 1 192.0.2.1 agent 1'::text, array[4]
+    ),
     'a request leaves its trace in the platform''s log'
 );
 select is_empty(
-    $$select l.id from limena.audit_logs as l where position('nobody@' in l::text) > 0$$, 'without the address that was typed'
+    $$select l.id from limena.audit_logs as l where position('nobody@' in l::text) > 0$$,
+    'without the address that was typed'
 );
 select is_empty(
-    $$select l.id from limena.audit_logs as l where position(encode(sha256('first'), 'hex') in l::text) > 0$$, 'and no log has a hash'
+    $$select l.id from limena.audit_logs as l where position(encode(sha256('first'), 'hex') in l::text) > 0$$,
+    'and no log has a hash'
 );
 set local role limena_auth;
 select alike(
@@ -161,8 +168,14 @@ select results_eq(
 );
 select is(
     array[
-        (select count(*) from limena.sessions as s where s.user_id = tests.user_id('a', 'owner') and s.ended_at is null),
-        (select count(*) from limena.sessions as s where s.user_id <> tests.user_id('a', 'owner') and s.ended_at is not null)
+        (
+            select count(*) from limena.sessions as s
+            where s.user_id = tests.user_id('a', 'owner') and s.ended_at is null
+        ),
+        (
+            select count(*) from limena.sessions as s
+            where s.user_id <> tests.user_id('a', 'owner') and s.ended_at is not null
+        )
     ],
     '{0, 0}',
     'every session of theirs has ended, and nobody else''s'
@@ -191,14 +204,22 @@ select is(
 );
 set local role limena_auth;
 select is(pg_temp.resetting('first', pg_temp.hash('newer')), 'P0002 there is no such reset', 'a token is good once');
-select is(pg_temp.resetting('second', pg_temp.hash('newer')), 'P0002 there is no such reset', 'and one reset uses up the others');
+select
+    is(
+        pg_temp.resetting('second', pg_temp.hash('newer')),
+        'P0002 there is no such reset',
+        'and one reset uses up the others'
+    );
 select is_empty('select email from limena.find_password_reset(sha256(''second''))', 'which name nobody any more');
 select is(
-    tests.outcome($$select limena.log_in(tests.user_id('a', 'owner'), pg_temp.hash(''), sha256('x'), sha256('y'))$$), '28000',
+    tests.outcome($$select limena.log_in(tests.user_id('a', 'owner'), pg_temp.hash(''), sha256('x'), sha256('y'))$$),
+    '28000',
     'the old password does not log in'
 );
 select is(
-    tests.outcome($$select limena.log_in(tests.user_id('a', 'owner'), pg_temp.hash('new'), sha256('x'), sha256('y'))$$), '1', 'the new one does'
+    tests.outcome($$select limena.log_in(tests.user_id('a', 'owner'), pg_temp.hash('new'), sha256('x'), sha256('y'))$$),
+    '1',
+    'the new one does'
 );
 set local role limena_app;
 select is(limena.current_tenant_id(), null, 'no tenant is entered by it');

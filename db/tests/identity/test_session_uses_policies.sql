@@ -40,7 +40,9 @@ select is(
     'and nobody another''s, of the same tenant neither'
 );
 select is(
-    tests.outcomes('insert into limena.session_uses (session_id, user_id) values (gen_random_uuid(), gen_random_uuid())'),
+    tests.outcomes(
+        'insert into limena.session_uses (session_id, user_id) values (gen_random_uuid(), gen_random_uuid())'
+    ),
     'nobody 42501, viewer 42501, member 42501, admin 42501, owner 42501',
     'nobody adds a row'
 );
@@ -78,7 +80,7 @@ select is(
 select is(tests.outcome('update limena.session_uses set last_seen_at = now()'), '8', 'writes them, for enter_session');
 select is(
     tests.outcome(
-        'insert into limena.session_uses (session_id, user_id) select session_id, user_id from limena.session_uses limit 1'
+        'insert into limena.session_uses (session_id, user_id) select session_id, user_id from limena.session_uses limit 1'  -- noqa: LT05
     ),
     '23505',
     'makes them, for log_in: it is the key that refuses a second row, not a policy'

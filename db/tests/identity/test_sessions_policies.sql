@@ -96,7 +96,9 @@ select is(
     'it goes to a tenant of its person''s and to no other'
 );
 select is(
-    tests.outcomes($$update limena.sessions set current_tenant_id = '00000000-0000-4000-8000-000000000000'$$, '{owner}'),
+    tests.outcomes(
+        $$update limena.sessions set current_tenant_id = '00000000-0000-4000-8000-000000000000'$$, '{owner}'
+    ),
     'owner 23503',
     'the platform''s tenant is nobody''s'
 );
@@ -121,22 +123,25 @@ cross join lateral (
 
 -- Two contexts in one statement: rows are found in one, and written or read in the other. With a condition that asked
 -- twice, who acts and whether a session does would be answered apart.
-select is(
-    coalesce(
-        tests.error_of(
-            format(
-                'do $do$ begin perform tests.enter_with_key(%L); if exists (%s) then raise exception %L; end if; end $do$',
-                'a', s.statement, 'stolen'
-            )
+select
+    is(
+        coalesce(
+            tests.error_of(
+                format(
+                    'do $do$ begin perform tests.enter_with_key(%L); if exists (%s) then raise exception %L; end if; end $do$',  -- noqa: LT05
+                    'a', s.statement, 'stolen'
+                )
+            ),
+            'nothing'
         ),
-        'nothing'
-    ),
-    'nothing',
-    'a key, and then a session of the viewer: ' || s.statement
-)
+        'nothing',
+        'a key, and then a session of the viewer: ' || s.statement
+    )
 from (
     values
-    ('select from limena.sessions as s where s.user_id = tests.user_id(''a'', ''owner'') and tests.enter_as(''a'', ''viewer'')'),
+    (
+        'select from limena.sessions as s where s.user_id = tests.user_id(''a'', ''owner'') and tests.enter_as(''a'', ''viewer'')'  -- noqa: LT05
+    ),
     (
         'select from (select tests.enter_as(''a'', ''viewer'') as e offset 0) as e, limena.sessions as s '
         'where e.e and s.user_id = tests.user_id(''a'', ''owner'')'
@@ -159,7 +164,12 @@ select is(
     'a row found as one person is not written as another'
 );
 select tests.leave();
-select set_config('app.context', format('{"session_id": "%s", "user_id": "%s"}', tests.id('session', 'b owner'), tests.user_id('b', 'owner')), true);
+select
+    set_config(
+        'app.context',
+        format('{"session_id": "%s", "user_id": "%s"}', tests.id('session', 'b owner'), tests.user_id('b', 'owner')),
+        true
+    );
 select is(tests.outcome('select id from limena.sessions'), '42501', 'a context without its seal is refused');
 select is(tests.outcome('update limena.sessions set ended_at = now()'), '42501', 'to who would write, too');
 select tests.leave();

@@ -14,16 +14,22 @@ create temporary table logged as select l.id from limena.audit_logs as l;
 set local role limena_app;
 select tests.enter_as('a', 'owner');
 select is(
-    limena.switch_tenant(tests.tenant_id('b')), jsonb_build_object('tenant_id', tests.tenant_id('b')), 'to another tenant of theirs'
+    limena.switch_tenant(tests.tenant_id('b')),
+    jsonb_build_object('tenant_id', tests.tenant_id('b')),
+    'to another tenant of theirs'
 );
 select is(limena.current_tenant_id(), tests.tenant_id('a'), 'this request stays where it is');
 reset role;
 select results_eq(
-    $$select s.id from limena.sessions as s where s.current_tenant_id = tests.tenant_id('b') and s.user_id = tests.user_id('a', 'owner')$$,
+    $$select s.id from limena.sessions as s where s.current_tenant_id = tests.tenant_id('b') and s.user_id = tests.user_id('a', 'owner')$$,  -- noqa: LT05
     array[tests.id('session', 'a owner')],
     'the session that calls has moved, and no other'
 );
-select is_empty('select l.id from limena.audit_logs as l where l.id not in (select g.id from logged as g)', 'no tenant learns of another');
+select
+    is_empty(
+        'select l.id from limena.audit_logs as l where l.id not in (select g.id from logged as g)',
+        'no tenant learns of another'
+    );
 set local role limena_app;
 select limena.enter_session(tests.session_hash('a', 'owner'), tests.tenant_id('b'));
 select is(limena.switch_tenant(tests.tenant_id('a')) ->> 'tenant_id', tests.tenant_id('a')::text, 'and back');
@@ -53,10 +59,14 @@ where s.id = tests.id('session', 'a owner');
 set local role limena_app;
 select tests.enter_as('a', 'owner');
 select is(
-    tests.error_of(format('select limena.switch_tenant(%L)', tests.tenant_id('b'))), 'P0002 no such tenant', 'and does not come back'
+    tests.error_of(format('select limena.switch_tenant(%L)', tests.tenant_id('b'))),
+    'P0002 no such tenant',
+    'and does not come back'
 );
 select is(
-    tests.outcomes(format('select limena.switch_tenant(%L)', tests.tenant_id('a')), '{nobody, viewer, member, admin, owner, key}'),
+    tests.outcomes(
+        format('select limena.switch_tenant(%L)', tests.tenant_id('a')), '{nobody, viewer, member, admin, owner, key}'
+    ),
     'nobody 42501, viewer 1, member 1, admin 1, owner 1, key 42501',
     'for everyone with a session; a key is of one tenant'
 );
@@ -67,7 +77,10 @@ select is(
     tests.outcome(format('select tests.enter_as(%L, %L)', 'b', 'owner')), '1', '(b''s owner enters b)'
 );
 select is(
-    tests.outcome(format('select limena.enter_session(%L, %L)', tests.session_hash('a', 'viewer'), tests.tenant_id('b'))), '28000',
+    tests.outcome(
+        format('select limena.enter_session(%L, %L)', tests.session_hash('a', 'viewer'), tests.tenant_id('b'))
+    ),
+    '28000',
     'a viewer of a does not, wherever the session stands'
 );
 set local role limena_auth;

@@ -97,7 +97,9 @@ select is(
 );
 select is(tests.outcome('update limena.users set is_platform_admin = true'), '8', 'changes them, for promote_user');
 select is(
-    tests.outcome($$update limena.users set password_hash = '$2b$04$' || repeat('/', 53), password_changed_at = now()$$),
+    tests.outcome(
+        $$update limena.users set password_hash = '$2b$04$' || repeat('/', 53), password_changed_at = now()$$
+    ),
     '8', 'and for change_password and reset_password'
 );
 select is(tests.outcome('delete from limena.users'), '0', 'and deletes none: no policy says so');

@@ -35,7 +35,11 @@ returns text
 language sql
 as $$ select '$2b$04$' || rpad(p_name, 53, '.') $$;
 create function pg_temp.requesting(
-    p_email text, p_name text, p_display_name text default 'New', p_tenant_name text default 'New tenant', p_hash text default pg_temp.hash('new')
+    p_email text,
+    p_name text,
+    p_display_name text default 'New',
+    p_tenant_name text default 'New tenant',
+    p_hash text default pg_temp.hash('new')
 )
 returns text
 language sql
@@ -54,10 +58,17 @@ as $$ select tests.error_of(format('select limena.verify_registration(sha256(%L)
 
 -- Requested: known and unknown alike.
 set local role limena_auth;
-select limena.request_registration(
-    w.email, pg_temp.hash('new'), 'New', 'New tenant', tests.id('mail', w.name), sha256(w.name::bytea), p_request_id => 'request 1',
-    p_ip => '192.0.2.1', p_user_agent => 'agent 1'
-)
+select
+    limena.request_registration(
+        w.email,
+        pg_temp.hash('new'),
+        'New',
+        'New tenant',
+        tests.id('mail', w.name),
+        sha256(w.name::bytea),
+        p_request_id => 'request 1',
+        p_ip => '192.0.2.1', p_user_agent => 'agent 1'
+    )
 from (values (' NEW@x.example', 'unknown'), ('Owner@a.example ', 'known')) as w (email, name);
 reset role;
 select results_eq(
@@ -105,10 +116,12 @@ select is(tests.outcome('select from limena.tenants where name = ''New tenant'''
 
 -- Bad values: the same for known and unknown.
 set local role limena_auth;
-select alike(
-    pg_temp.requesting(a.email, 'bad', w.display_name, w.tenant_name, w.hash), '23514 %' || w.constraint_name || '%',
-    a.kind || ': ' || w.constraint_name
-)
+select
+    alike(
+        pg_temp.requesting(a.email, 'bad', w.display_name, w.tenant_name, w.hash),
+        '23514 %' || w.constraint_name || '%',
+        a.kind || ': ' || w.constraint_name
+    )
 from (values ('bad@x.example', 'unknown'), ('owner@a.example', 'known')) as a (email, kind)
 cross join (
     values
@@ -124,7 +137,12 @@ from (
     (repeat('x', 255) || '@x.example', '23514 %registrations_email_check%', 'that is too long'),
     (null, '23502 %column email%', 'that is none')
 ) as w (email, pattern, description);
-select alike(pg_temp.requesting('bad@x.example', 'unknown'), '23505 %registrations_token_hash_key%', 'no token is given out twice');
+select
+    alike(
+        pg_temp.requesting('bad@x.example', 'unknown'),
+        '23505 %registrations_token_hash_key%',
+        'no token is given out twice'
+    );
 
 -- What is refused.
 select is(pg_temp.verifying('x'), 'P0002 there is no such registration', 'an unknown token');
@@ -132,7 +150,9 @@ select is(
     tests.error_of('select limena.verify_registration(null)'), 'P0002 there is no such registration', 'none'
 );
 select is(
-    pg_temp.verifying('known'), 'P0002 there is no such registration', 'the token of a known address, which was never sent'
+    pg_temp.verifying('known'),
+    'P0002 there is no such registration',
+    'the token of a known address, which was never sent'
 );
 reset role;
 update limena.registrations set expires_at = clock_timestamp()
@@ -148,7 +168,12 @@ select pg_temp.added() is null;
 create temporary table answers (answer jsonb);
 grant select, insert on answers to public;
 set local role limena_auth;
-select is(pg_temp.requesting('NEW@x.example', 'rival', 'Rival', 'Rival tenant', pg_temp.hash('rival')), null, 'someone else wants the address');
+select
+    is(
+        pg_temp.requesting('NEW@x.example', 'rival', 'Rival', 'Rival tenant', pg_temp.hash('rival')),
+        null,
+        'someone else wants the address'
+    );
 select limena.request_registration(
     'new@x.example', pg_temp.hash('rival'), 'Rival', 'Rival tenant', tests.id('mail', 'rival'), sha256('rival')
 );
@@ -156,7 +181,9 @@ reset role;
 select pg_temp.added() is null;
 set local role limena_auth;
 insert into answers values (
-    limena.verify_registration(sha256('unknown'), p_request_id => 'request 2', p_ip => '192.0.2.2', p_user_agent => 'agent 2')
+    limena.verify_registration(
+        sha256('unknown'), p_request_id => 'request 2', p_ip => '192.0.2.2', p_user_agent => 'agent 2'
+    )
 );
 reset role;
 select results_eq(
@@ -173,27 +200,41 @@ select results_eq(
     'a person, the owner of a new tenant'
 );
 select is(
-    (select r.used_at between now() and clock_timestamp() from limena.registrations as r where r.token_hash = sha256('unknown')), true,
+    (
+        select r.used_at between now() and clock_timestamp() from limena.registrations as r
+        where r.token_hash = sha256('unknown')
+    ),
+    true,
     'the token is used'
 );
-select ok(
-    'platform: registration.verified by new@x.example request 2 192.0.2.2 agent 2' = any(a.added)
-    and array_length(array(select l from unnest(a.added) as l where l ~ '(user|tenant|membership).created by new@x.example'), 1) = 3,
-    'the log says who did it: they themselves'
-)
+select
+    ok(
+        'platform: registration.verified by new@x.example request 2 192.0.2.2 agent 2' = any(a.added)
+        and array_length(array(
+            select l from unnest(a.added) as l
+            where l ~ '(user|tenant|membership).created by new@x.example'
+        ), 1)
+        = 3,
+        'the log says who did it: they themselves'
+    )
 from (select pg_temp.added() as added) as a;
 set local role limena_auth;
 select is(pg_temp.verifying('unknown'), 'P0002 there is no such registration', 'a token is good once');
 select alike(pg_temp.verifying('rival'), '23505 %users_email_key%', 'the other who wanted the address comes too late');
 reset role;
 select is(
-    (select r.used_at from limena.registrations as r where r.token_hash = sha256('rival')), null, 'which uses nothing up'
+    (
+        select r.used_at from limena.registrations as r
+        where r.token_hash = sha256('rival')
+    ),
+    null,
+    'which uses nothing up'
 );
 select is(tests.outcome('select from limena.tenants where name = ''Rival tenant'''), '0', 'and makes nothing');
 set local role limena_auth;
 select is(
     tests.outcome(
-        $$select limena.log_in((a.answer #>> '{user, id}')::uuid, a.answer ->> 'password_hash', sha256('x'), sha256('y')) from answers as a$$
+        $$select limena.log_in((a.answer #>> '{user, id}')::uuid, a.answer ->> 'password_hash', sha256('x'), sha256('y')) from answers as a$$  -- noqa: LT05
     ), '1', 'the answer logs in'
 );
 set local role limena_app;
@@ -203,13 +244,15 @@ select is(limena.current_tenant_id(), null, 'no tenant is entered by it');
 select is(tests.outcome(s.statement), '42501', 'not for limena_app: ' || s.statement)
 from (
     values
-    ('select limena.request_registration(null, null, null, null, null, null)'), ('select limena.verify_registration(null)')
+    ('select limena.request_registration(null, null, null, null, null, null)'),
+    ('select limena.verify_registration(null)')
 ) as s (statement);
 set local role limena_maintenance;
 select is(tests.outcome(s.statement), '42501', 'nor for limena_maintenance: ' || s.statement)
 from (
     values
-    ('select limena.request_registration(null, null, null, null, null, null)'), ('select limena.verify_registration(null)')
+    ('select limena.request_registration(null, null, null, null, null, null)'),
+    ('select limena.verify_registration(null)')
 ) as s (statement);
 
 select * from finish();

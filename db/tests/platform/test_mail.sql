@@ -14,8 +14,13 @@ $$;
 create function pg_temp.claimed(p_limit integer default 10)
 returns text
 language sql
-as $$ select string_agg(c.template || ' ' || c.attempts, ', ' order by c.template) from limena.claim_mail(p_limit) as c $$;
-create function pg_temp.settle(p_name text, p_is_delivered boolean, p_is_final boolean default false, p_tenant text default 'a')
+as $$
+select string_agg(c.template || ' ' || c.attempts, ', ' order by c.template)
+from limena.claim_mail(p_limit) as c
+$$;
+create function pg_temp.settle(
+    p_name text, p_is_delivered boolean, p_is_final boolean default false, p_tenant text default 'a'
+)
 returns void
 language sql
 as $$ select limena.settle_mail(tests.tenant_id(p_tenant), tests.id('mail', p_name), p_is_delivered, p_is_final) $$;
@@ -56,8 +61,11 @@ begin
     return array_to_string(v_states, ', ');
 end;
 $$;
-select pg_temp.mail('one', now() - interval '3 minutes'), pg_temp.mail('two', now() - interval '2 minutes', 'b'),
-    pg_temp.mail('three', now() - interval '1 minute'), pg_temp.mail('later', now() + interval '2 minutes');
+select
+    pg_temp.mail('one', now() - interval '3 minutes'),
+    pg_temp.mail('two', now() - interval '2 minutes', 'b'),
+    pg_temp.mail('three', now() - interval '1 minute'),
+    pg_temp.mail('later', now() + interval '2 minutes');
 create temporary table logged as select l.id from limena.audit_logs as l;
 
 -- Claimed.
@@ -67,14 +75,21 @@ select results_eq(
     $$values (tests.tenant_id('a'), tests.id('mail', 'one'), 'one', 'one@x.example', '{"name": "one"}'::jsonb, 1)$$,
     'what has been due for longest, with all that a mail needs'
 );
-select is(pg_temp.claimed(), 'three 1, two 1', 'the rest of what is due, of every tenant; what another has is not there');
+select is(
+    pg_temp.claimed(), 'three 1, two 1', 'the rest of what is due, of every tenant; what another has is not there'
+);
 select is(pg_temp.claimed(), null, 'nothing twice, nothing that is not due');
 select is(pg_temp.state('one'), '1 5 min', 'the lease is of five minutes');
 select pg_temp.wait('3 minutes');
 select is(pg_temp.claimed(), 'later 1', 'what was not yet due is by then');
 select pg_temp.wait('2 minutes');
 select is(pg_temp.claimed(), 'one 2, three 2, two 2', 'and who claimed the others has died: sent at least once');
-select is(tests.error_of(format('select limena.claim_mail(%s)', l)), '22023 must be from 1 to 200; column limit', l || ' at a time')
+select
+    is(
+        tests.error_of(format('select limena.claim_mail(%s)', l)),
+        '22023 must be from 1 to 200; column limit',
+        l || ' at a time'
+    )
 from unnest(array['0', '201', 'null']) as l;
 
 -- Delivered.
@@ -115,7 +130,9 @@ select is_empty(
 );
 
 -- Of two that wait, the one that has waited longest goes first; more than there is is no error.
-select pg_temp.mail('seven', now() - interval '1 hour'), pg_temp.mail('six', now() - interval '2 hours');
+select
+    pg_temp.mail('seven', now() - interval '1 hour'),
+    pg_temp.mail('six', now() - interval '2 hours');
 set local role limena_maintenance;
 select is(pg_temp.claimed(1), 'six 1', 'the oldest first');
 select is(pg_temp.claimed(200), 'seven 1', 'as many as there are');

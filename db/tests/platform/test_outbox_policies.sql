@@ -16,7 +16,9 @@ select results_eq(
 select is(tests.row_security_of('limena.outbox'), 'forced', 'row-level security binds the owner too');
 select results_eq(
     $$select tests.privileges_of('limena.outbox')$$,
-    array['limena_readonly: select (tenant_id, id, template, created_at, attempts, due_at, delivered_at, abandoned_at)'],
+    array[
+        'limena_readonly: select (tenant_id, id, template, created_at, attempts, due_at, delivered_at, abandoned_at)'
+    ],
     'exactly these privileges'
 );
 
@@ -56,7 +58,9 @@ select tests.leave();
 
 set local role limena_readonly;
 select is(
-    tests.outcome('select tenant_id, id, template, created_at, attempts, due_at, delivered_at, abandoned_at from limena.outbox'),
+    tests.outcome(
+        'select tenant_id, id, template, created_at, attempts, due_at, delivered_at, abandoned_at from limena.outbox'
+    ),
     '0',
     'limena_readonly sees none before access is declared'
 );
@@ -97,10 +101,19 @@ select matches(tests.error_of(w.statement), w.pattern, w.pattern)
 from (
     values
     ($$update limena.outbox set template = '../x'$$, '^23514 .*constraint outbox_template_check(;|$)'),
-    ($$update limena.outbox set recipient = E'x@x.example\nBcc: y@y.example'$$, '^23514 .*constraint outbox_recipient_check(;|$)'),
-    ($$update limena.outbox set recipient = 'x@x.example, y@y.example'$$, '^23514 .*constraint outbox_recipient_check(;|$)'),
+    (
+        $$update limena.outbox set recipient = E'x@x.example\nBcc: y@y.example'$$,
+        '^23514 .*constraint outbox_recipient_check(;|$)'
+    ),
+    (
+        $$update limena.outbox set recipient = 'x@x.example, y@y.example'$$,
+        '^23514 .*constraint outbox_recipient_check(;|$)'
+    ),
     ($$update limena.outbox set parameters = '[]'$$, '^23514 .*constraint outbox_parameters_check(;|$)'),
-    ($$update limena.outbox set tenant_id = tests.id('tenant', 'none')$$, '^23503 .*constraint outbox_tenant_id_fkey(;|$)'),
+    (
+        $$update limena.outbox set tenant_id = tests.id('tenant', 'none')$$,
+        '^23503 .*constraint outbox_tenant_id_fkey(;|$)'
+    ),
     (
         $$insert into limena.outbox (tenant_id, id, template, recipient)
         select o.tenant_id, o.id, o.template, o.recipient from limena.outbox as o$$,

@@ -6,7 +6,8 @@ select tests.make_tenants();
 -- Of each table a row that is due, and one that is not quite.
 insert into limena.log_in_failures (subject, failures, last_failed_at, blocked_until)
 values
-(sha256('due'), 1, now() - interval '61 minutes', '-infinity'), (sha256('not yet'), 1, now() - interval '59 minutes', '-infinity');
+(sha256('due'), 1, now() - interval '61 minutes', '-infinity'),
+(sha256('not yet'), 1, now() - interval '59 minutes', '-infinity');
 insert into limena.registrations (email, display_name, tenant_name, password_hash, token_hash, expires_at, used_at)
 values
 ('due@x.example', 'x', 'x', '$2b$04$' || repeat('.', 53), sha256('due'), now() - interval '31 days', null),
@@ -17,7 +18,15 @@ values
 (tests.user_id('a', 'owner'), sha256('due'), now() - interval '31 days'),
 (tests.user_id('a', 'owner'), sha256('not yet'), now() - interval '29 days');
 insert into limena.outbox (tenant_id, id, template, recipient, created_at, due_at, delivered_at, abandoned_at)
-select tests.tenant_id(w.tenant), tests.id('mail', w.name), 'x', 'x@x.example', w.created_at, w.created_at, w.delivered_at, w.abandoned_at
+select
+    tests.tenant_id(w.tenant),
+    tests.id('mail', w.name),
+    'x',
+    'x@x.example',
+    w.created_at,
+    w.created_at,
+    w.delivered_at,
+    w.abandoned_at
 from (
     values
     ('a', 'delivered', now() - interval '32 days', now() - interval '31 days', null::timestamptz),
@@ -27,7 +36,12 @@ from (
     ('a', 'to be sent', now() - interval '1 year', null, null)
 ) as w (tenant, name, created_at, delivered_at, abandoned_at);
 insert into limena.sessions (id, user_id, secret_hash, ended_at, expires_at)
-select tests.id('session', w.name), tests.user_id('a', 'owner'), sha256(w.name::bytea), w.ended_at, w.expires_at
+select
+    tests.id('session', w.name),
+    tests.user_id('a', 'owner'),
+    sha256(w.name::bytea),
+    w.ended_at,
+    w.expires_at
 from (
     values
     ('ended', now() - interval '31 days', now() + interval '1 day'),
@@ -52,24 +66,41 @@ from limena.sessions as s;
 create temporary table logged as select l.id from limena.audit_logs as l;
 
 set local role limena_maintenance;
-select is(limena.prune(), 9, 'what is due of each table: a counter, two registrations, a reset, two mails, three sessions');
+select
+    is(
+        limena.prune(), 9, 'what is due of each table: a counter, two registrations, a reset, two mails, three sessions'
+    );
 select is(limena.prune(), 0, 'and then nothing is left to do');
 reset role;
-select results_eq('select f.subject from limena.log_in_failures as f', array[sha256('not yet')], 'a counter an hour after the last failure');
-select results_eq('select r.email from limena.registrations as r', array['not-yet@x.example'], 'registrations 30 days after their end');
+select
+    results_eq(
+        'select f.subject from limena.log_in_failures as f',
+        array[sha256('not yet')],
+        'a counter an hour after the last failure'
+    );
+select
+    results_eq(
+        'select r.email from limena.registrations as r',
+        array['not-yet@x.example'],
+        'registrations 30 days after their end'
+    );
 select results_eq('select r.token_hash from limena.password_resets as r', array[sha256('not yet')], 'resets, too');
 select results_eq(
     $$select o.id from limena.outbox as o order by o.id$$,
-    $$select tests.id('mail', n) from unnest(array['delivered lately', 'abandoned lately', 'to be sent']) as n order by 1$$,
+    $$select tests.id('mail', n) from unnest(array['delivered lately', 'abandoned lately', 'to be sent']) as n order by 1$$,  -- noqa: LT05
     'mail 30 days after it was delivered or abandoned; what is still to be sent never'
 );
 select results_eq(
     $$select s.id from limena.sessions as s where s.user_id = tests.user_id('a', 'owner') order by s.id$$,
-    $$select tests.id('session', n) from unnest(array['a owner', 'ended lately', 'over lately', 'live']) as n order by 1$$,
+    $$select tests.id('session', n) from unnest(array['a owner', 'ended lately', 'over lately', 'live']) as n order by 1$$,  -- noqa: LT05
     'sessions 30 days after their end, whichever came first'
 );
 select is(
-    array[(select count(*) from limena.session_uses), (select count(*) from limena.refresh_tokens), (select count(*) from limena.sessions)],
+    array[
+        (select count(*) from limena.session_uses),
+        (select count(*) from limena.refresh_tokens),
+        (select count(*) from limena.sessions)
+    ],
     '{11, 11, 11}', 'with their uses and refresh tokens, and nobody else''s'
 );
 select is(
@@ -80,7 +111,10 @@ select is(
         order by line
     ),
     array[
-        'mail.deleted system t', 'password_reset.deleted system t', 'refresh_token.deleted system t', 'registration.deleted system t',
+        'mail.deleted system t',
+        'password_reset.deleted system t',
+        'refresh_token.deleted system t',
+        'registration.deleted system t',
         'session.deleted system t'
     ],
     'the log says what went, and under which login'
@@ -88,16 +122,34 @@ select is(
 
 -- In batches: a run holds no lock for long.
 insert into limena.log_in_failures (subject, failures, last_failed_at, blocked_until)
-select sha256(g.n::text::bytea), 1, now() - interval '2 hours', '-infinity'
+select
+    sha256(g.n::text::bytea),
+    1,
+    now() - interval '2 hours',
+    '-infinity'
 from generate_series(1, 2500) as g (n);
 set local role limena_maintenance;
 select is(
-    array[limena.prune(), limena.prune(), limena.prune(), limena.prune()], '{1000, 1000, 500, 0}', 'a thousand rows a table at a time'
+    array[limena.prune(), limena.prune(), limena.prune(), limena.prune()],
+    '{1000, 1000, 500, 0}',
+    'a thousand rows a table at a time'
 );
 
 -- Who may call it; and it is the only way to delete.
 select is(tests.outcome(format('delete from limena.%I', t)), '42501', 'limena_maintenance deletes no row of ' || t)
-from unnest(array['log_in_failures', 'registrations', 'password_resets', 'outbox', 'sessions', 'refresh_tokens', 'session_uses', 'audit_logs']) as t;
+from
+    unnest(
+        array[
+            'log_in_failures',
+            'registrations',
+            'password_resets',
+            'outbox',
+            'sessions',
+            'refresh_tokens',
+            'session_uses',
+            'audit_logs'
+        ]
+    ) as t;
 set local role limena_app;
 select is(tests.outcome('select limena.prune()'), '42501', 'not for limena_app');
 set local role limena_auth;
