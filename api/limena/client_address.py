@@ -23,7 +23,10 @@ Address: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
 _MAX_HOPS: Final = 20
 _IPV6_PREFIX: Final = 64
 """What one customer of a provider has, at least: whoever has one address of it has all."""
-_FOR: Final = re.compile(r'(?:^|;)\s*for\s*=\s*("[^"]*"|[^;\s]*)', re.IGNORECASE)
+_QUOTED: Final = r'"(?:[^"\\]|\\.)*"'
+_FORWARDED: Final = re.compile(rf'(?:[^"]|{_QUOTED})*')
+_ELEMENT: Final = re.compile(rf'(?:[^",]|{_QUOTED})+')
+_PAIR: Final = re.compile(rf'([^=;,"\s]+)=({_QUOTED}|[^;,"\s]*)')
 _HOST: Final = re.compile(r"\[([0-9a-fA-F:.]+)\](?::[0-9]{1,5})?|([0-9.]+)(?::[0-9]{1,5})?|([0-9a-fA-F:.]+)")
 
 
@@ -62,13 +65,17 @@ def client_address(peer: Address, headers: Headers, *, header: str, trusted: Seq
 
 def _hops(headers: Headers, header: str) -> Iterator[str]:
     """From right to left, the nearest proxy's word first."""
-    parts = ",".join(headers.getlist(header)).rsplit(",", _MAX_HOPS)[-_MAX_HOPS:]
-    for part in reversed(parts):
-        if header == "forwarded":
-            match = _FOR.search(part)
-            yield match[1].strip('"') if match else ""
-        else:
-            yield part
+    value = ",".join(headers.getlist(header))
+    if header != "forwarded":
+        yield from reversed(value.rsplit(",", _MAX_HOPS)[-_MAX_HOPS:])
+        return
+    # A comma or a `for=` inside a quoted string is somebody's text (RFC 7239 section 4). Where quotes do not close, or an
+    # element has not exactly one `for`, nobody can tell what is whose: that names no address.
+    if _FORWARDED.fullmatch(value) is None:
+        return
+    for element in reversed(_ELEMENT.findall(value)[-_MAX_HOPS:]):
+        named = [text for name, text in _PAIR.findall(element) if name.lower() == "for"]
+        yield named[0].strip('"') if len(named) == 1 else ""
 
 
 def _is_in(address: Address, networks: Sequence[Network]) -> bool:

@@ -31,6 +31,9 @@ from limena.guessability import is_guessable
 
 MINIMUM_LENGTH: Final = 12
 MAXIMUM_LENGTH: Final = 256
+_MAXIMUM_RAW_LENGTH: Final = 4 * 256
+"""Code points of a password as it comes in. NFC makes one character of four at most, and takes time that grows with the
+square of a run of combining marks: nothing longer is ever normalised."""
 """Characters of the NFC form. Checked where a password is set, never where one is shown: the rule may have changed
 since."""
 
@@ -49,6 +52,8 @@ class PasswordRefused(ValueError):
 
 def check_new_password(password: str) -> None:
     """Raises `PasswordRefused` when `password` is shorter than 12 characters, longer than 256, or no Unicode text."""
+    if len(password) > _MAXIMUM_RAW_LENGTH:
+        raise PasswordRefused(f"must have at most {MAXIMUM_LENGTH} characters")
     normalised = unicodedata.normalize("NFC", password)
     if len(normalised) < MINIMUM_LENGTH:
         raise PasswordRefused(f"must have at least {MINIMUM_LENGTH} characters")
@@ -100,8 +105,8 @@ class PasswordHasher:
 
     async def verify(self, password: str, stored: str | None) -> bool:
         """Whether `stored` was made of `password`. None, and what is no hash of ours, takes as long and is False."""
-        if stored is None or not _is_usable(stored):
-            await self._run(lambda: _matches(password, self._dummy))
+        if stored is None or not _is_usable(stored) or len(password) > _MAXIMUM_RAW_LENGTH:
+            await self._run(lambda: _matches(password[:_MAXIMUM_RAW_LENGTH], self._dummy))
             return False
         return await self._run(lambda: _matches(password, stored))
 

@@ -110,7 +110,7 @@ class HandlerRoute(Endpoint):
         try:
             if isinstance(credential, ApiKeyCredential):
                 raise Problem("forbidden", _NOT_FOR_KEYS)
-            services.csrf.check(request, services.keys)
+            services.csrf.check(request, services.keys, trusts_api_keys=credential is not None)
             if self.body:
                 max_bytes = services.settings.max_body_bytes
                 request.state.body = await read_body(request, self.body, max_bytes=max_bytes)

@@ -23,7 +23,7 @@ declare
     v_blocked_until timestamptz := '-infinity';
 begin
     for v_subject in
-        select s.subject
+        select s.subject, s.does_block
         from limena_private.log_in_subjects(p_email => p_email, p_ip => p_ip) as s
         order by s.subject
     loop
@@ -32,9 +32,11 @@ begin
         on conflict (subject) do update
         set
             -- An hour without an attempt, and the count starts anew.
-            failures = case when f.last_failed_at < clock_timestamp() - interval '1 hour' then 1 else least(f.failures + 1, 1000000) end,
+            failures = case
+                when f.last_failed_at < clock_timestamp() - interval '1 hour' then 1 else least(f.failures + 1, 1000000)
+            end,
             last_failed_at = clock_timestamp()
-        where f.blocked_until <= clock_timestamp();
+        where f.blocked_until <= clock_timestamp() or not v_subject.does_block;
         if found then
             v_counted := v_counted || v_subject.subject;
         end if;
@@ -42,7 +44,8 @@ begin
 
     select coalesce(max(f.blocked_until), '-infinity') into v_blocked_until
     from limena_private.log_in_subjects(p_email => p_email, p_ip => p_ip) as s
-    inner join limena.log_in_failures as f on s.subject = f.subject;
+    inner join limena.log_in_failures as f on s.subject = f.subject
+    where s.does_block;
     if v_blocked_until > clock_timestamp() then
         -- One counter refuses; the others counted. Their rows are still locked: what they had is exact.
         delete from limena.log_in_failures as f
@@ -50,7 +53,11 @@ begin
         update limena.log_in_failures as f
         set failures = f.failures - 1
         where f.subject = any(v_counted);
-        return query select null::uuid, null::text, greatest(1, ceil(extract(epoch from v_blocked_until - clock_timestamp())))::integer;
+        return query
+        select
+            null::uuid,
+            null::text,
+            greatest(1, ceil(extract(epoch from v_blocked_until - clock_timestamp())))::integer;
         return;
     end if;
 

@@ -39,6 +39,7 @@ begin
         p_ip => p_ip,
         p_user_agent => p_user_agent
     );
+    perform limena_private.take_back_attempt(p_email => v_session.email, p_ip => p_ip);
     update limena.users as u
     set password_hash = p_new_hash, password_changed_at = clock_timestamp()
     where u.id = v_session.user_id and u.password_hash = p_old_hash;

@@ -50,23 +50,8 @@ begin
         raise exception 'the log-in is not valid' using errcode = '28000';
     end if;
 
-    -- begin_log_in() counted this attempt as if it would fail. What others did from this address, or with this account,
-    -- stays counted. Locked in the order in which begin_log_in() locks them; and before there is a session, which makes
-    -- this place known.
-    perform
-    from limena.log_in_failures as f
-    where f.subject in (select s.subject from limena_private.log_in_subjects(p_email => v_user.email, p_ip => p_ip) as s)
-    order by f.subject
-    for update;
-    delete from limena.log_in_failures as f
-    using limena_private.log_in_subjects(p_email => v_user.email, p_ip => p_ip) as s
-    where f.subject = s.subject and (s.kind = 'account at address' or f.failures = 1);
-    update limena.log_in_failures as f
-    set
-        failures = f.failures - 1,
-        blocked_until = case when f.failures - 1 <= s.free then '-infinity' else f.blocked_until end
-    from limena_private.log_in_subjects(p_email => v_user.email, p_ip => p_ip) as s
-    where f.subject = s.subject;
+    -- Before there is a session, which makes this place known.
+    perform limena_private.take_back_attempt(p_email => v_user.email, p_ip => p_ip);
 
     perform limena_private.seal_context(
         p_tenant_id => null,

@@ -7,7 +7,7 @@
 --
 -- SECURITY INVOKER: only definer functions can call it, as limena_owner.
 create or replace function limena_private.log_in_subjects(p_email text, p_ip inet)
-returns table (kind text, subject bytea, free integer, longest interval)
+returns table (kind text, subject bytea, free integer, longest interval, does_block boolean)
 language plpgsql
 stable
 security invoker
@@ -25,16 +25,16 @@ declare
     );
 begin
     return query
-    select k.kind, sha256(convert_to(concat_ws(chr(10), k.kind, k.network, k.account), 'UTF8')), k.free, k.longest
+    select k.kind, sha256(convert_to(concat_ws(chr(10), k.kind, k.network, k.account), 'UTF8')), k.free, k.longest,
+        k.kind <> 'account' or not v_is_known_place
     from (
         values
         ('account at address', v_network, v_account, 5, interval '15 minutes'),
         ('address', v_network, null, 30, interval '15 minutes'),
         ('account', null, v_account, 10, interval '10 seconds')
-    ) as k (kind, network, account, free, longest)
-    where k.kind <> 'account' or not v_is_known_place;
+    ) as k (kind, network, account, free, longest);
 end;
 $$;
 
 comment on function limena_private.log_in_subjects(text, inet) is
-'The counters of a log-in: what is counted, its SHA-256, failures without a delay, longest delay.';
+'The counters of a log-in: what is counted, its SHA-256, failures without a delay, longest delay, whether it can block here.';

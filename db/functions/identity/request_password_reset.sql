@@ -30,7 +30,7 @@ begin
     end if;
 
     -- Nobody floods a mailbox, however many addresses they ask from: five mails an hour.
-    if limena_private.is_mailbox_full(v_user.email) then
+    if limena_private.is_mailbox_full(v_user.email, 'password_reset') then
         perform limena_private.record_user_event(
             p_user_id => v_user.id,
             p_action => 'user.password_reset_requested',

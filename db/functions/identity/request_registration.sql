@@ -31,7 +31,7 @@ begin
         case when v_is_known then now() else now() + interval '1 day' end
     );
     -- Nobody floods a mailbox, however many addresses they ask from: five mails an hour.
-    if limena_private.is_mailbox_full(v_email) then
+    if limena_private.is_mailbox_full(v_email, case when v_is_known then 'registration_known' else 'registration' end) then
         return;
     end if;
     insert into limena.outbox (tenant_id, id, template, recipient, parameters)

@@ -1,8 +1,9 @@
--- Mail that strangers can cause goes to one address five times an hour at most. Several transactions at once may each
+-- Mail that strangers can cause goes to one address five times an hour at most, of each kind: whoever fills a mailbox with
+-- one kind does not keep the other from it. Several transactions at once may each
 -- see the fourth: the bound is against floods, not exact.
 --
 -- SECURITY INVOKER: only definer functions can call it, as limena_owner.
-create or replace function limena_private.is_mailbox_full(p_recipient text)
+create or replace function limena_private.is_mailbox_full(p_recipient text, p_template text)
 returns boolean
 language plpgsql
 stable
@@ -13,9 +14,10 @@ begin
     return 5 <= (
         select count(*)
         from limena.outbox as o
-        where o.recipient = p_recipient and o.created_at > now() - interval '1 hour'
+        where o.recipient = p_recipient and o.template = p_template and o.created_at > now() - interval '1 hour'
     );
 end;
 $$;
 
-comment on function limena_private.is_mailbox_full(text) is 'True when five mails were queued for the address within the hour.';
+comment on function limena_private.is_mailbox_full(text, text) is
+'True when five mails of this template were queued for the address within the hour.';

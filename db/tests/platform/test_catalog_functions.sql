@@ -82,6 +82,7 @@ select results_eq(
         'limena_private.seal -',
         'limena_private.seal_context -',
         'limena_private.seal_unauthenticated -',
+        'limena_private.take_back_attempt -',
         'limena_private.verified_context -'
     ],
     'exactly these functions, for exactly these roles'
