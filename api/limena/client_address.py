@@ -69,8 +69,8 @@ def _hops(headers: Headers, header: str) -> Iterator[str]:
     if header != "forwarded":
         yield from reversed(value.rsplit(",", _MAX_HOPS)[-_MAX_HOPS:])
         return
-    # A comma or a `for=` inside a quoted string is somebody's text (RFC 7239 section 4). Where quotes do not close, or an
-    # element has not exactly one `for`, nobody can tell what is whose: that names no address.
+    # A comma or a `for=` inside a quoted string is somebody's text (RFC 7239 section 4). Where quotes do not close, or
+    # an element has not exactly one `for`, nobody can tell what is whose: that names no address.
     if _FORWARDED.fullmatch(value) is None:
         return
     for element in reversed(_ELEMENT.findall(value)[-_MAX_HOPS:]):

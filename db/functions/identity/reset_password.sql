@@ -1,5 +1,5 @@
--- Ends every session: whoever lost their password may have lost more. Of two uses at once, the second finds the token
--- used: the person is locked first, as change_password does, so that two tokens of one person do not deadlock.
+-- Ends every session: whoever lost their password may have lost more. Of two uses at once, the second finds the
+-- token used: the person is locked first, as change_password does, so that two tokens of one person do not deadlock.
 --
 -- SECURITY DEFINER because it comes before a tenant is known. For limena_auth alone.
 create or replace function limena.reset_password(

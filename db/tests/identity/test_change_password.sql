@@ -64,7 +64,9 @@ $$;
 -- find_password().
 set local role limena_auth;
 select results_eq(
-    $$select f.user_id, f.password_hash, f.email, f.display_name, (select array_agg(n order by n) from unnest(f.tenant_names) as n)  -- noqa: LT05
+    $$select
+        f.user_id, f.password_hash, f.email, f.display_name,
+        (select array_agg(n order by n) from unnest(f.tenant_names) as n)
     from limena.find_password(sha256('second')) as f$$,
     $$values (tests.user_id('a', 'owner'), pg_temp.hash(''), 'owner@a.example', 'owner of a', '{Tenant a, Tenant b}'::text[])$$,  -- noqa: LT05
     'the person behind a session, the hash, and the words that a password must not be made of'

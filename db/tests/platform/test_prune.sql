@@ -24,7 +24,7 @@ select
     'x',
     'x@x.example',
     w.created_at,
-    w.created_at,
+    w.created_at as due_at,
     w.delivered_at,
     w.abandoned_at
 from (
