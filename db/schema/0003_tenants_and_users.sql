@@ -44,7 +44,7 @@ alter table limena.users alter column display_name set statistics 0;
 alter table limena.users alter column password_hash set statistics 0;
 comment on table limena.users is 'People, each once, in however many tenants. Global.';
 comment on column limena.users.email is 'Lower case; unique.';
-comment on column limena.users.password_hash is 'bcrypt over base64(HMAC-SHA-256(label, password)). Leaves the database through find_log_in alone.';
+comment on column limena.users.password_hash is 'bcrypt over base64(HMAC-SHA-256(label, password)). Leaves the database through begin_log_in and find_password alone.';
 comment on column limena.users.is_platform_admin is 'Opens /admin/*; gives no right inside a tenant.';
 
 create table limena.memberships (

@@ -22,6 +22,7 @@ as $$
 declare
     v_email text := lower(btrim(p_email));
     v_is_known boolean := exists (select from limena.users as u where u.email = lower(btrim(p_email)));
+    v_template text := case when v_is_known then 'registration_known' else 'registration' end;
 begin
     perform limena_private.seal_unauthenticated(p_request_id => p_request_id, p_ip => p_ip, p_user_agent => p_user_agent);
     -- Also for a known address, so that bad values and the time they take are the same. Its token is never sent.
@@ -31,14 +32,14 @@ begin
         case when v_is_known then now() else now() + interval '1 day' end
     );
     -- Nobody floods a mailbox, however many addresses they ask from: five mails an hour.
-    if limena_private.is_mailbox_full(v_email, case when v_is_known then 'registration_known' else 'registration' end) then
+    if limena_private.is_mailbox_full(v_email, v_template) then
         return;
     end if;
     insert into limena.outbox (tenant_id, id, template, recipient, parameters)
     values (
         limena_private.platform_tenant_id(),
         p_outbox_id,
-        case when v_is_known then 'registration_known' else 'registration' end,
+        v_template,
         v_email,
         jsonb_build_object('display_name', p_display_name, 'tenant_name', p_tenant_name)
     );

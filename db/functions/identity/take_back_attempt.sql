@@ -1,5 +1,5 @@
--- begin_log_in() counted an attempt as if it would fail, and it did not. What others did from this address, or with this
--- account, stays counted: a good account launders no guesses at others.
+-- begin_log_in() counted an attempt as if it would fail, and it did not. What others did from this address, or with
+-- this account, stays counted: a good account launders no guesses at others.
 --
 -- The rows are locked in the order in which begin_log_in() locks them, and only those that were locked are touched: one
 -- that came since is somebody else's.

@@ -1,6 +1,6 @@
--- Mail that strangers can cause goes to one address five times an hour at most, of each kind: whoever fills a mailbox with
--- one kind does not keep the other from it. Several transactions at once may each
--- see the fourth: the bound is against floods, not exact.
+-- Mail that strangers can cause goes to one address five times an hour at most, of each kind: whoever fills a mailbox
+-- with one kind does not keep the other from it. Several transactions at once may each see the fourth: the bound is
+-- against floods, not exact.
 --
 -- SECURITY INVOKER: only definer functions can call it, as limena_owner.
 create or replace function limena_private.is_mailbox_full(p_recipient text, p_template text)

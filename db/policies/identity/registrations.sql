@@ -6,7 +6,8 @@ alter table limena.registrations force row level security;
 -- Not granted, on purpose: anything to limena_app and limena_auth (request_registration and verify_registration are the
 -- ways); SELECT on the hashes, to anyone.
 revoke all on limena.registrations from public, limena_app, limena_auth, limena_readonly, limena_maintenance;
-grant select (id, email, display_name, tenant_name, created_at, expires_at, used_at) on limena.registrations to limena_readonly;
+grant select (id, email, display_name, tenant_name, created_at, expires_at, used_at)
+on limena.registrations to limena_readonly;
 
 -- For request_registration, verify_registration and prune. No LOGIN role inherits from limena_owner.
 drop policy if exists registrations_select_owner on limena.registrations;

@@ -5,7 +5,7 @@ alter table limena.users force row level security;
 
 -- Not granted, on purpose: anything to limena_app, which gets the people of its tenant from find_people() alone (no
 -- policy can say who they are so cheaply that PostgreSQL tests it first: a caller's own condition on email would run
--- before it, and EXPLAIN ANALYZE tell of everyone); SELECT on password_hash, to anyone (find_log_in hands one out, to
+-- before it, and EXPLAIN ANALYZE tell of everyone); SELECT on password_hash, to anyone (begin_log_in hands one out, to
 -- limena_auth); INSERT, UPDATE and DELETE (register_user and its like); anything to limena_auth.
 revoke all on limena.users from public, limena_app, limena_auth, limena_readonly, limena_maintenance;
 grant select (id, email, display_name, is_platform_admin, created_at) on limena.users to limena_readonly;

@@ -6,7 +6,8 @@ alter table limena.outbox force row level security;
 -- Not granted, on purpose: anything to limena_app, limena_auth and limena_maintenance (procedures put mail in,
 -- claim_mail hands it out).
 revoke all on limena.outbox from public, limena_app, limena_auth, limena_readonly, limena_maintenance;
-grant select (tenant_id, id, template, created_at, attempts, due_at, delivered_at, abandoned_at) on limena.outbox to limena_readonly;
+grant select (tenant_id, id, template, created_at, attempts, due_at, delivered_at, abandoned_at)
+on limena.outbox to limena_readonly;
 
 -- For the procedures that queue mail, claim_mail, settle_mail and prune. No LOGIN role inherits from limena_owner.
 drop policy if exists outbox_select_owner on limena.outbox;
