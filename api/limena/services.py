@@ -3,7 +3,9 @@ do not know of each other."""
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from starlette.requests import HTTPConnection
@@ -43,6 +45,8 @@ class Services:
     endpoints: tuple[Endpoint, ...]
     metrics: Metrics
     lifecycle: Lifecycle
+    refreshes: dict[str, asyncio.Future[tuple[str, str, datetime]]] = field(default_factory=dict, repr=False)
+    """The refreshes that are under way, by the id of the token that was shown: one answer for all who show it now."""
 
 
 def services_of(request: HTTPConnection) -> Services:

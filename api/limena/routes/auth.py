@@ -140,9 +140,29 @@ async def verify(request: Request) -> Response:
 
 
 async def refresh(request: Request) -> Response:
-    """A new access token, and the next refresh token in place of the one that was shown."""
+    """A new access token, and the next refresh token in place of the one that was shown. Tabs that ask at the same
+    moment with the same token share one answer."""
     services = services_of(request)
     shown: RefreshToken = request.state.refresh_token
+    pending = services.refreshes.get(shown.token_id)
+    if pending is None:
+        pending = asyncio.ensure_future(_refresh(request, services, shown))
+        services.refreshes[shown.token_id] = pending
+        pending.add_done_callback(lambda done: _forget_refresh(services, shown.token_id, done))
+    # Who hangs up takes the answer away from nobody.
+    access_token, refresh_token, expires_at = await asyncio.shield(pending)
+    response = _json(_bearer(access_token))
+    _set_refresh_cookie(services, response, refresh_token, expires_at)
+    return response
+
+
+def _forget_refresh(services: Services, token_id: str, done: asyncio.Future[tuple[str, str, datetime]]) -> None:
+    del services.refreshes[token_id]
+    if not done.cancelled():
+        done.exception()  # looked at here, for whoever asked may be gone
+
+
+async def _refresh(request: Request, services: Services, shown: RefreshToken) -> tuple[str, str, datetime]:
     successor = successor_id(services.refresh_key, shown.token_id)
     hashes = {
         "p_token_hash": encode(secret_hash(shown.token_id)),
@@ -167,9 +187,7 @@ async def refresh(request: Request) -> Response:
         issued_at=issued_at,
         expires_at=expires_at,
     )
-    response = _json(_bearer(access_token))
-    _set_refresh_cookie(services, response, refresh_token, expires_at)
-    return response
+    return access_token, refresh_token, expires_at
 
 
 async def switch_tenant(request: Request) -> Response:

@@ -1,15 +1,36 @@
-"""Runs the tests on the embedded PostgreSQL and on each one that the system has, one after the other.
+"""Runs the tests on the embedded PostgreSQL and, at the same time, on each one that the system has.
 
-Refuses to pass over a server: one that was found and could not be tested fails the whole run. What
-needs no server runs once.
+The first writes to the terminal as it goes; what the others have to say follows at the end. Refuses to pass over a
+server: one that was found and could not be tested fails the whole run. What needs no server runs once, and so do the
+files of `ONCE`, which are about processes, sockets and files; everything that SQL decides runs everywhere.
 """
 
+import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 from limena.embedded import PostgresServer, embedded_bin_dir, system_bin_dirs
 from support.pgtap import CHECKOUT
+
+ONCE = (
+    "test_cli",
+    "test_csrf",
+    "test_delivery",
+    "test_demo",
+    "test_dev",
+    "test_embedded",
+    "test_front_door",
+    "test_input",
+    "test_jwt_keys",
+    "test_metrics",
+    "test_openapi",
+    "test_openapi_errors",
+    "test_rate_limits",
+    "test_serve",
+    "test_worker",
+)
 
 
 def main(arguments: list[str]) -> int:
@@ -17,11 +38,24 @@ def main(arguments: list[str]) -> int:
     servers += [(str(bin_dir), bin_dir) for bin_dir in system_bin_dirs()]
     lines: list[str] = []
     failed = 0
+    runs = []
     for choice, bin_dir in servers:
         version = PostgresServer(CHECKOUT, bin_dir).version
-        print(f"\n=== PostgreSQL {version} ({choice})", flush=True)
-        options = [f"--server={choice}", *(["--only-with-server"] if lines else [])]
-        code = subprocess.run([sys.executable, "-m", "pytest", *options, *arguments], check=False).returncode
+        options = [f"--server={choice}"]
+        if runs:
+            options += ["--only-with-server", *(f"--ignore=api/tests/{name}.py" for name in ONCE)]
+        else:
+            print(f"\n=== PostgreSQL {version} ({choice})", flush=True)
+        output = tempfile.TemporaryFile("w+") if runs else None
+        process = subprocess.Popen([sys.executable, "-m", "pytest", *options, *arguments], stdout=output)
+        runs.append((choice, version, process, output))
+    for choice, version, process, output in runs:
+        code = process.wait()
+        if output is not None:
+            print(f"\n=== PostgreSQL {version} ({choice})", flush=True)
+            output.seek(0)
+            shutil.copyfileobj(output, sys.stdout)
+            output.close()
         failed += code != 0
         lines.append(f"  PostgreSQL {version:<8} {'passed' if code == 0 else f'FAILED (exit code {code})'}   {choice}")
     print("\nTested on:", *lines, sep="\n", flush=True)
