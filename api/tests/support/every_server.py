@@ -9,7 +9,9 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from contextlib import ExitStack
 from pathlib import Path
+from typing import IO
 
 from limena.embedded import PostgresServer, embedded_bin_dir, system_bin_dirs
 from support.pgtap import CHECKOUT
@@ -38,26 +40,27 @@ def main(arguments: list[str]) -> int:
     servers += [(str(bin_dir), bin_dir) for bin_dir in system_bin_dirs()]
     lines: list[str] = []
     failed = 0
-    runs = []
-    for choice, bin_dir in servers:
-        version = PostgresServer(CHECKOUT, bin_dir).version
-        options = [f"--server={choice}"]
-        if runs:
-            options += ["--only-with-server", *(f"--ignore=api/tests/{name}.py" for name in ONCE)]
-        else:
-            print(f"\n=== PostgreSQL {version} ({choice})", flush=True)
-        output = tempfile.TemporaryFile("w+") if runs else None
-        process = subprocess.Popen([sys.executable, "-m", "pytest", *options, *arguments], stdout=output)
-        runs.append((choice, version, process, output))
-    for choice, version, process, output in runs:
-        code = process.wait()
-        if output is not None:
-            print(f"\n=== PostgreSQL {version} ({choice})", flush=True)
-            output.seek(0)
-            shutil.copyfileobj(output, sys.stdout)
-            output.close()
-        failed += code != 0
-        lines.append(f"  PostgreSQL {version:<8} {'passed' if code == 0 else f'FAILED (exit code {code})'}   {choice}")
+    with ExitStack() as stack:
+        runs: list[tuple[str, str, subprocess.Popen[str], IO[str] | None]] = []
+        for choice, bin_dir in servers:
+            version = PostgresServer(CHECKOUT, bin_dir).version
+            options, output = [f"--server={choice}"], None
+            if runs:
+                options += ["--only-with-server", *(f"--ignore=api/tests/{name}.py" for name in ONCE)]
+                output = stack.enter_context(tempfile.TemporaryFile("w+"))
+            else:
+                print(f"\n=== PostgreSQL {version} ({choice})", flush=True)
+            command = [sys.executable, "-m", "pytest", *options, *arguments]
+            runs.append((choice, version, subprocess.Popen(command, stdout=output, text=True), output))
+        for choice, version, process, output in runs:
+            code = process.wait()
+            if output is not None:
+                print(f"\n=== PostgreSQL {version} ({choice})", flush=True)
+                output.seek(0)
+                shutil.copyfileobj(output, sys.stdout)
+            failed += code != 0
+            verdict = "passed" if code == 0 else f"FAILED (exit code {code})"
+            lines.append(f"  PostgreSQL {version:<8} {verdict}   {choice}")
     print("\nTested on:", *lines, sep="\n", flush=True)
     if len(servers) == 1:
         print("  (the system has no PostgreSQL from 15 on)")
