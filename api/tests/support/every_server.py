@@ -44,7 +44,8 @@ def main(arguments: list[str]) -> int:
         runs: list[tuple[str, str, subprocess.Popen[str], IO[str] | None]] = []
         for choice, bin_dir in servers:
             version = PostgresServer(CHECKOUT, bin_dir).version
-            options, output = [f"--server={choice}"], None
+            options = [f"--server={choice}"]
+            output: IO[str] | None = None
             if runs:
                 options += ["--only-with-server", *(f"--ignore=api/tests/{name}.py" for name in ONCE)]
                 output = stack.enter_context(tempfile.TemporaryFile("w+"))
