@@ -44,9 +44,16 @@ def test_who_hangs_up_gives_the_place_in_the_queue_back_and_is_on_record(
     own = start_api(api.database, api.demo, LIMENA_PASSWORD_WORKERS="1")
     hasher = own.app.state.services.hasher
     person = own.person("viewer")
-    body = json.dumps({"email": person.email, "password": "a guess of someone who hangs up"}).encode()
+    bodies = [
+        json.dumps({"email": f"{number}@nobody.example", "password": "a guess of someone who hangs up"}).encode()
+        for number in range(10)
+    ]
+    token = httpx.get(f"{own.base_url}/api/v1/auth/csrf").json()["csrf_token"]
     address = "127.0.0.1", urlsplit(own.base_url).port or 0
-    head = "POST /api/v1/auth/login HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+    head = (
+        "POST /api/v1/auth/login HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+        f"X-CSRF-Token: {token}\r\nCookie: limena_csrf={token}\r\n"
+    )
 
     def guesses() -> int:
         with own.database.connect() as connection:
@@ -60,7 +67,7 @@ def test_who_hangs_up_gives_the_place_in_the_queue_back_and_is_on_record(
         patch.setattr(passwords, "_matches", lambda password, stored: release.wait(PATIENCE) and real(password, stored))
         connections = [socket.create_connection(address, timeout=PATIENCE) for _ in range(10)]
         try:
-            for connection in connections:
+            for connection, body in zip(connections, bodies, strict=True):
                 connection.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
             wait_for(lambda: hasher._calls == 10, "not everyone waits")
             for connection in connections:

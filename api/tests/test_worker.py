@@ -186,9 +186,10 @@ def test_a_mail_that_is_refused_for_good_is_abandoned_and_the_others_go_on(
 
 
 def test_an_address_that_nothing_is_sent_to_is_abandoned(fresh_database: Callable[[], Database]) -> None:
-    """PostgreSQL takes it for one; it would tell the server of another recipient."""
+    """It would tell the server of another recipient. PostgreSQL refuses it already."""
     database = fresh_database()
     queue(database)
+    change(database, "alter table limena.outbox drop constraint outbox_recipient_check")
     change(database, "update limena.outbox set recipient = 'a>,<victim@example.org'")
     with serve(Mailbox()) as mailbox, working(make_worker(database, to(mailbox))):
         eventually(lambda: outbox(database)[0][2])
@@ -541,7 +542,7 @@ def test_no_token_and_no_address_is_anywhere_but_in_the_mail(
     """Not in a table, the audit log among them, and not in what the worker says while all sorts of things go wrong."""
     database = fresh_database()
     register(database, "marked-address@example.org", "Marked Name")
-    tokens = [ask_for_a_reset(database, "marked-address@example.org") for _ in range(6)]
+    tokens = [ask_for_a_reset(database, "marked-address@example.org") for _ in range(5)]
     answers = [
         "550 5.1.1 <marked-address@example.org> is a marked-answer",
         "450 4.0.0 marked-answer",
@@ -558,7 +559,7 @@ def test_no_token_and_no_address_is_anywhere_but_in_the_mail(
         eventually(lambda: all(delivered or abandoned for _, delivered, abandoned, _ in outbox(database)))
         assert running.end(signal.SIGTERM) == 0
     sent = b"".join(received.content for received in mailbox.received)
-    assert sum(token.encode() in sent for token in tokens) == 5, "all but the one that was refused for good"
+    assert sum(token.encode() in sent for token in tokens) == 4, "all but the one that was refused for good"
 
     said = running.output.read_text()
     for line in said.splitlines():

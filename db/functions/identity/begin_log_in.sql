@@ -23,8 +23,9 @@ declare
     v_blocked_until timestamptz := '-infinity';
 begin
     for v_subject in
-        select s.subject, s.does_block
+        select s.subject
         from limena_private.log_in_subjects(p_email => p_email, p_ip => p_ip) as s
+        where s.does_block
         order by s.subject
     loop
         insert into limena.log_in_failures as f (subject, failures, last_failed_at, blocked_until)
@@ -36,7 +37,7 @@ begin
                 when f.last_failed_at < clock_timestamp() - interval '1 hour' then 1 else least(f.failures + 1, 1000000)
             end,
             last_failed_at = clock_timestamp()
-        where f.blocked_until <= clock_timestamp() or not v_subject.does_block;
+        where f.blocked_until <= clock_timestamp();
         if found then
             v_counted := v_counted || v_subject.subject;
         end if;
@@ -64,7 +65,7 @@ begin
     update limena.log_in_failures as f
     set blocked_until = clock_timestamp() + least(s.longest, make_interval(secs => 2 ^ least(f.failures - s.free, 20)))
     from limena_private.log_in_subjects(p_email => p_email, p_ip => p_ip) as s
-    where f.subject = s.subject and f.failures > s.free;
+    where f.subject = s.subject and f.failures > s.free and s.does_block;
 
     return query
     select u.id, u.password_hash, 0
