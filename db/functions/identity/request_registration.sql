@@ -49,4 +49,5 @@ $$;
 comment on function limena.request_registration(text, text, text, text, uuid, bytea, text, inet, text) is
 'Keeps a registration for one day and queues a mail with its link; a known address gets another mail. Raises 23514 for a bad value.';
 
-grant execute on function limena.request_registration(text, text, text, text, uuid, bytea, text, inet, text) to limena_auth;
+grant execute on function limena.request_registration(text, text, text, text, uuid, bytea, text, inet, text)
+to limena_auth;
