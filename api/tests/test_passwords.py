@@ -137,7 +137,7 @@ def test_hashing_happens_in_bounded_threads_and_never_on_the_event_loop(monkeypa
     inside = 0
     lock = threading.Lock()
     both = threading.Barrier(2, timeout=30)
-    real = passwords._hash
+    real = passwords.hash_password
 
     def watched(password: str, cost: int) -> str:
         nonlocal inside
@@ -166,7 +166,7 @@ def test_a_flood_is_refused_and_those_before_it_are_served(monkeypatch: pytest.M
 
     async def work() -> list[object]:
         async with hasher(workers=1) as made:
-            real = passwords._hash
+            real = passwords.hash_password
             monkeypatch.setattr(passwords, "_hash", lambda password, cost: release.wait(30) and real(password, cost))
             places = 1 + PasswordHasher.WAITING_PER_WORKER
             waiting = [asyncio.create_task(made.hash("x")) for _ in range(places)]
