@@ -152,7 +152,7 @@ def test_hashing_happens_in_bounded_threads_and_never_on_the_event_loop(monkeypa
 
     async def work() -> None:
         async with hasher(workers=2) as made:
-            monkeypatch.setattr(passwords, "_hash", watched)
+            monkeypatch.setattr(passwords, "hash_password", watched)
             await asyncio.gather(*(made.hash("x") for _ in range(8)))
 
     run(work())
@@ -167,7 +167,9 @@ def test_a_flood_is_refused_and_those_before_it_are_served(monkeypatch: pytest.M
     async def work() -> list[object]:
         async with hasher(workers=1) as made:
             real = passwords.hash_password
-            monkeypatch.setattr(passwords, "_hash", lambda password, cost: release.wait(30) and real(password, cost))
+            monkeypatch.setattr(
+                passwords, "hash_password", lambda password, cost: release.wait(30) and real(password, cost)
+            )
             places = 1 + PasswordHasher.WAITING_PER_WORKER
             waiting = [asyncio.create_task(made.hash("x")) for _ in range(places)]
             await asyncio.sleep(0)  # each has taken its place
