@@ -7,7 +7,7 @@ PY := $(VENV)/bin/python
 SUPPORT := PYTHONPATH=api/tests $(PY) -m support
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test bench lint format lock clean FORCE
+.PHONY: help install run test bench soak lint format lock clean FORCE
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -39,6 +39,9 @@ test: $(VENV)/.installed ## all that CI checks, on the embedded PostgreSQL and o
 
 bench: $(VENV)/.installed ## measure, side by side in one run; writes bench/results/
 	@$(PY) -m bench $(ARGS)
+
+soak: $(VENV)/.installed ## crash, load and large-data checks that take longer than a test run may
+	@$(PY) -m bench.soak $(ARGS)
 
 lint: $(VENV)/.installed ## ruff, mypy and sqlfluff
 	$(VENV)/bin/ruff check .

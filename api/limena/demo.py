@@ -9,10 +9,10 @@ a `kill -9` too, is completed by building it again.
 
 from __future__ import annotations
 
-import asyncio
 import json
 import secrets
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final, LiteralString, Self
@@ -22,7 +22,7 @@ from psycopg import errors
 
 from limena import api_key_format
 from limena.deploy import owner_connection
-from limena.passwords import PasswordHasher
+from limena.passwords import hash_password
 from limena.promotion import promote_user
 from limena.tokens import new_session_secret, secret_hash
 
@@ -98,7 +98,7 @@ def new_plan() -> Plan:
 
 def build(plan: Plan, *, app_dsn: str, auth_dsn: str, deploy_dsn: str, bcrypt_cost: int) -> dict[str, Any]:
     """Makes what is not there yet, and returns it in the shape of `demo` in dev.json. Raises `DemoError`."""
-    hashes = asyncio.run(_hash_all(plan, bcrypt_cost))
+    hashes = _hash_all(plan, bcrypt_cost)
     try:
         with (
             psycopg.connect(app_dsn, autocommit=True) as app,
@@ -141,13 +141,14 @@ def _new_password() -> str:
     return secrets.token_urlsafe(15)
 
 
-async def _hash_all(plan: Plan, cost: int) -> dict[str, str]:
-    hasher = PasswordHasher(cost, workers=2)
+def _hash_all(plan: Plan, cost: int) -> dict[str, str]:
+    """Without an event loop: a signal may raise anywhere in here, and leaves no coroutine behind that nobody awaits."""
+    executor = ThreadPoolExecutor(max_workers=2, thread_name_prefix="bcrypt")
     try:
-        stored = await asyncio.gather(*(hasher.hash(person.password) for person in plan.everyone))
+        hashes = executor.map(lambda person: hash_password(person.password, cost), plan.everyone)
+        return {person.email: hashed for person, hashed in zip(plan.everyone, hashes, strict=True)}
     finally:
-        hasher.close()
-    return {person.email: hashed for person, hashed in zip(plan.everyone, stored, strict=True)}
+        executor.shutdown(wait=True, cancel_futures=True)
 
 
 @dataclass(frozen=True, slots=True)

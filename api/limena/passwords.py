@@ -84,11 +84,11 @@ class PasswordHasher:
         self._executor: Final = ThreadPoolExecutor(max_workers=workers, thread_name_prefix="bcrypt")
         self._most_calls: Final = workers * (1 + self.WAITING_PER_WORKER)
         self._calls = 0
-        self._dummy: Final = _hash(secrets.token_urlsafe(32), cost)
+        self._dummy: Final = hash_password(secrets.token_urlsafe(32), cost)
 
     async def hash(self, password: str) -> str:
         """The text to store. Checks nothing: see `check_new`."""
-        return await self._run(lambda: _hash(password, self._cost))
+        return await self._run(lambda: hash_password(password, self._cost))
 
     async def check_new(self, password: str, words: Iterable[str]) -> None:
         """Raises `PasswordRefused` for what may not be set: see `check_new_password`; and what is easy to guess, for
@@ -133,7 +133,8 @@ def _key(password: str) -> bytes:
     return base64.b64encode(hmac.digest(_LABEL, text, "sha256"))
 
 
-def _hash(password: str, cost: int) -> str:
+def hash_password(password: str, cost: int) -> str:
+    """What `PasswordHasher.hash` does, in the thread that calls."""
     return bcrypt.hashpw(_key(password), bcrypt.gensalt(cost)).decode("ascii")
 
 

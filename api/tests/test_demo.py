@@ -4,7 +4,13 @@ next attempt completes."""
 from __future__ import annotations
 
 import asyncio
+import gc
+import signal
+import threading
+import warnings
 from collections.abc import Callable
+from contextlib import suppress
+from types import FrameType
 from typing import Any
 
 import psycopg
@@ -176,6 +182,37 @@ def test_an_interruption_at_any_statement_is_made_good(
     assert attempts > 20
     assert counts(database) == COMPLETE
     assert as_key(database, shown["api_key"], "get_me()")["tenant"]["id"] == shown["tenant_id"]
+
+
+class Signalled(BaseException):
+    pass
+
+
+def test_a_signal_at_any_moment_of_the_hashing_leaves_nothing_behind() -> None:
+    """As `limena dev` raises it on SIGTERM: no coroutine that was never awaited, which Python would report after the
+    last line, and no thread that goes on."""
+
+    def interrupt(_number: int, _frame: FrameType | None) -> None:
+        raise Signalled
+
+    plan = demo.new_plan()
+    before = signal.signal(signal.SIGALRM, interrupt)
+    try:
+        with warnings.catch_warnings(record=True) as warned:
+            warnings.simplefilter("always")
+            for step in range(1, 100):
+                with suppress(Signalled):
+                    signal.setitimer(signal.ITIMER_REAL, step * 0.000_02)
+                    demo.build(plan, app_dsn="", auth_dsn="", deploy_dsn="", bcrypt_cost=6)
+            gc.collect()
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    assert [str(one.message) for one in warned] == []
+    for thread in threading.enumerate():
+        if thread.name.startswith("bcrypt"):  # raised between its start and the executor's knowing of it
+            thread.join(10)
+            assert not thread.is_alive()
 
 
 def test_a_database_that_is_down_is_told_in_a_sentence() -> None:

@@ -137,7 +137,7 @@ def test_hashing_happens_in_bounded_threads_and_never_on_the_event_loop(monkeypa
     inside = 0
     lock = threading.Lock()
     both = threading.Barrier(2, timeout=30)
-    real = passwords._hash
+    real = passwords.hash_password
 
     def watched(password: str, cost: int) -> str:
         nonlocal inside
@@ -152,7 +152,7 @@ def test_hashing_happens_in_bounded_threads_and_never_on_the_event_loop(monkeypa
 
     async def work() -> None:
         async with hasher(workers=2) as made:
-            monkeypatch.setattr(passwords, "_hash", watched)
+            monkeypatch.setattr(passwords, "hash_password", watched)
             await asyncio.gather(*(made.hash("x") for _ in range(8)))
 
     run(work())
@@ -166,8 +166,10 @@ def test_a_flood_is_refused_and_those_before_it_are_served(monkeypatch: pytest.M
 
     async def work() -> list[object]:
         async with hasher(workers=1) as made:
-            real = passwords._hash
-            monkeypatch.setattr(passwords, "_hash", lambda password, cost: release.wait(30) and real(password, cost))
+            real = passwords.hash_password
+            monkeypatch.setattr(
+                passwords, "hash_password", lambda password, cost: release.wait(30) and real(password, cost)
+            )
             places = 1 + PasswordHasher.WAITING_PER_WORKER
             waiting = [asyncio.create_task(made.hash("x")) for _ in range(places)]
             await asyncio.sleep(0)  # each has taken its place
