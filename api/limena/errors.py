@@ -2,8 +2,8 @@
 
 An answer to an error is an RFC 9457 `application/problem+json` with a stable `code`. Refuses to let anything of the
 database through but what its procedures raise on purpose: a permission's name (DETAIL of 42501 and LM001), a field's
-name and a sentence (COLUMN and message of 22023), a sentence (message of LM002). `docs/errors.md` is the registry for readers; `test_openapi_errors.py` holds it,
-this module and the SQL to each other.
+name and a sentence (COLUMN and message of 22023), a sentence (message of LM002). `docs/errors.md` is the registry for
+readers; `test_openapi_errors.py` holds it, this module and the SQL to each other.
 """
 
 from __future__ import annotations
