@@ -12,6 +12,8 @@ from (
     ('limena.api_keys', 'limena_app', 'update'),
     ('limena.api_key_uses', 'limena_app', 'insert'),
     ('limena.invitations', 'limena_app', 'insert'),
+    ('limena.invitations', 'limena_app', 'update'),
+    ('limena.tenants', 'limena_app', 'update'),
     ('limena.sessions', 'limena_app', 'update')
 ) as w (relation, role, privilege);
 

@@ -1,4 +1,4 @@
--- What has served its time: counters an hour after the last failure, used or overdue registrations, resets and mail
+-- What has served its time: counters an hour after the last failure, overdue invitations, registrations, resets and mail
 -- after 30 days, refresh tokens and sessions 30 days after their end. In batches, so that no run holds locks for long;
 -- returns how many rows went, 0 when there is nothing left.
 --
@@ -27,6 +27,16 @@ begin
     delete from limena.registrations as r
     where r.id in (
         select d.id from limena.registrations as d
+        where d.expires_at < clock_timestamp() - interval '30 days'
+        limit 1000
+        for update skip locked
+    );
+    get diagnostics v_count = row_count;
+    v_total := v_total + v_count;
+
+    delete from limena.invitations as i
+    where (i.tenant_id, i.id) in (
+        select d.tenant_id, d.id from limena.invitations as d
         where d.expires_at < clock_timestamp() - interval '30 days'
         limit 1000
         for update skip locked

@@ -127,7 +127,7 @@ begin
     where c.relnamespace = 'limena'::regnamespace
         and c.relkind in ('r', 'p')
         and not c.relispartition
-        and c.relname not in ('audit_logs', 'session_uses', 'api_key_uses', 'log_in_failures')
+        and c.relname not in ('audit_logs', 'session_uses', 'api_key_uses', 'api_key_rates', 'log_in_failures')
         and 4 <> (
             select count(*)
             from pg_trigger as g

@@ -23,16 +23,20 @@ select is(
     (
         select array_agg(f.name order by f.name)
         from unnest(array[
+            'change_member_role',
+            'count_api_key_call',
             'current_context',
             'current_permissions',
             'current_session_id',
             'current_session_user_id',
             'current_tenant_id',
             'current_user_id',
+            'delete_tenant',
             'deployed_digest',
             'enter_api_key',
             'enter_session', 'find_people', 'has_permission', 'holds', 'is_withheld',
-            'record_denial', 'tenant_even_frozen', 'tenant_with'
+            'mail_invitation', 'record_denial', 'remove_member', 'restore_tenant', 'retire_api_key', 'tenant_even_frozen',
+            'tenant_with', 'transfer_ownership'
         ]) as f (name)
     ),
     'limena_app can call these functions with the owner''s rights, and no other'

@@ -31,6 +31,7 @@ from (
             'accept_invitation',
             'begin_log_in',
             'change_password',
+            'find_invitation',
             'find_password',
             'find_password_reset',
             'log_in',
@@ -47,7 +48,7 @@ from (
     ('limena_readonly', array[]::text[]),
     (
         'limena_maintenance',
-        array['claim_mail', 'deployed_digest', 'ensure_partitions', 'prune', 'self_check', 'settle_mail']
+        array['claim_mail', 'deployed_digest', 'ensure_partitions', 'erase_tenants', 'prune', 'self_check', 'settle_mail']
     )
 ) as r (name, functions);
 select is(

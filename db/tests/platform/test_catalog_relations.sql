@@ -12,6 +12,7 @@ select results_eq(
     array[
         'S limena.audit_logs_seq_seq',
         'p limena.audit_logs',
+        'r limena.api_key_rates',
         'r limena.api_key_uses',
         'r limena.api_keys',
         'r limena.invitations',
@@ -260,7 +261,7 @@ select results_eq(
         and c.relkind in ('r', 'p')
         and not c.relispartition
         -- The log itself, what is written at each use, and counters.
-        and c.relname not in ('audit_logs', 'session_uses', 'api_key_uses', 'log_in_failures')$$)$q$,
+        and c.relname not in ('audit_logs', 'session_uses', 'api_key_uses', 'api_key_rates', 'log_in_failures')$$)$q$,
     'every table has the four statement-level triggers and no other, but for the list of exceptions'
 );
 select is_empty(
@@ -283,16 +284,18 @@ select results_eq(
     array[
         'limena.api_key_uses limena_app: insert (tenant_id, api_key_id)',
         'limena.api_keys limena_app: insert (tenant_id, id, name, prefix, last_four, scopes, key_hash,'
-        ' created_by, expires_at)',
+        ' created_by, expires_at, calls_per_minute)',
         'limena.api_keys limena_app: update (revoked_at)',
         'limena.invitations limena_app: insert (tenant_id, id, email, role, token_hash, invited_by)',
+        'limena.invitations limena_app: update (withdrawn_at)',
         'limena.isolation_report limena_maintenance: select on the table',
         'limena.isolation_report limena_readonly: select on the table',
         'limena.permission_matrix limena_app: select on the table',
         'limena.permission_matrix limena_auth: select on the table',
         'limena.permission_matrix limena_maintenance: select on the table',
         'limena.permission_matrix limena_readonly: select on the table',
-        'limena.sessions limena_app: update (current_tenant_id, ended_at)'
+        'limena.sessions limena_app: update (current_tenant_id, ended_at)',
+        'limena.tenants limena_app: update (name)'
     ],
     'nothing is granted on a whole table; these may be written, and nothing else'
 );
@@ -336,10 +339,12 @@ select results_eq(
         and a.attstattarget is distinct from 0
     group by c.relname$$)$q$,
     array[
+        'api_key_rates: tenant_id, api_key_id, second, calls',
         'api_key_uses: tenant_id, api_key_id, last_used_at',
-        'api_keys: tenant_id, id, scopes, created_by, created_at, expires_at, revoked_at',
+        'api_keys: tenant_id, id, scopes, created_by, created_at, expires_at, revoked_at, calls_per_minute,'
+        ' retires_at, replaced_by',
         'audit_logs: tenant_id, occurred_at, seq, id, action, actor_type, entity_type',
-        'invitations: tenant_id, id, role, invited_by, created_at, expires_at, accepted_at',
+        'invitations: tenant_id, id, role, invited_by, created_at, expires_at, accepted_at, withdrawn_at',
         'log_in_failures: failures, last_failed_at, blocked_until',
         'memberships: tenant_id, user_id, role, created_at',
         'outbox: tenant_id, id, template, created_at, attempts, due_at, delivered_at, abandoned_at',
