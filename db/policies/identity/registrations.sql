@@ -9,6 +9,12 @@ revoke all on limena.registrations from public, limena_app, limena_auth, limena_
 grant select (id, email, display_name, tenant_name, created_at, expires_at, used_at)
 on limena.registrations to limena_readonly;
 
+-- Belongs to no tenant: for an operator's access to all.
+drop policy if exists registrations_select_readonly on limena.registrations;
+create policy registrations_select_readonly on limena.registrations
+for select to limena_readonly
+using ((select limena.covers_all()));
+
 -- For request_registration, verify_registration and prune. No LOGIN role inherits from limena_owner.
 drop policy if exists registrations_select_owner on limena.registrations;
 create policy registrations_select_owner on limena.registrations

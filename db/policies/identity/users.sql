@@ -10,6 +10,12 @@ alter table limena.users force row level security;
 revoke all on limena.users from public, limena_app, limena_auth, limena_readonly, limena_maintenance;
 grant select (id, email, display_name, is_platform_admin, created_at) on limena.users to limena_readonly;
 
+-- Belongs to no tenant: for an operator's access to all.
+drop policy if exists users_select_readonly on limena.users;
+create policy users_select_readonly on limena.users
+for select to limena_readonly
+using ((select limena.covers_all()));
+
 -- For enter_session, log-in, invitation and promotion, before there is a context, and for find_people. No LOGIN role
 -- inherits from limena_owner.
 drop policy if exists users_select_owner on limena.users;
