@@ -11,7 +11,7 @@ create or replace function limena.open_access_as(
     p_session_hash bytea,
     p_reason text,
     p_tenant_id uuid default null,
-    p_duration interval default '1 min',
+    p_minutes integer default 1,
     p_request_id text default null,
     p_ip inet default null,
     p_user_agent text default null
@@ -60,13 +60,13 @@ begin
         p_user_id => v_person.id,
         p_reason => p_reason,
         p_tenant_id => p_tenant_id,
-        p_duration => p_duration
+        p_duration => make_interval(mins => p_minutes)
     );
     return v_ticket;
 end;
 $$;
 
-comment on function limena.open_access_as(bytea, text, uuid, interval, text, inet, text) is
+comment on function limena.open_access_as(bytea, text, uuid, integer, text, inet, text) is
 'Declares an access (p_tenant_id NULL: to all) in the name of the platform admin whose session this is, and returns its ticket for resume_access(). Raises 28000 when the session is not valid, 42501 when the person is no platform admin, 22023 for a bad reason or duration, P0002 for a tenant that does not exist, 25001 unless READ COMMITTED.';
 
-grant execute on function limena.open_access_as(bytea, text, uuid, interval, text, inet, text) to limena_readonly;
+grant execute on function limena.open_access_as(bytea, text, uuid, integer, text, inet, text) to limena_readonly;

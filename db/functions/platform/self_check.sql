@@ -78,14 +78,14 @@ begin
         and p.polroles[1] = 'limena_app'::regrole
         and e.expression !~ 'limena\.(current_tenant_id|current_user_id|current_session_user_id|tenant_with|tenant_even_frozen|holds)\('
     union all
-    -- One form, so that a reader knows them all: by tenant, or all or nothing where there is no tenant.
+    -- Two forms, so that a reader knows them all: by tenant; all or nothing where there is no tenant.
     select 'policies', p.polrelid::regclass::text || ': ' || p.polname, 'is not in the form of limena_readonly''s policies'
     from pg_policy as p
     inner join pg_class as c on p.polrelid = c.oid
     cross join lateral (
-        select regexp_replace(
-            replace(pg_get_expr(p.polqual, p.polrelid), 'limena.', ''), '\s+|\mAS (covered_tenant_id|covers_all|covered_from|covered_to)\M', '', 'g'
-        ) as text
+        select
+            regexp_replace(replace(pg_get_expr(p.polqual, p.polrelid), 'limena.', ''), '\s+|\mAS \w+', '', 'g') as text,
+            case c.relname when 'tenants' then 'id' else 'tenant_id' end as tenant
     ) as e
     where c.relnamespace = 'limena'::regnamespace
         and p.polroles[1] = 'limena_readonly'::regrole
@@ -94,13 +94,22 @@ begin
             or e.text is distinct from format(
                 '(((%1$s=ANY(ARRAY[(SELECTcovered_tenant_id())]))OR(SELECTcovers_all()))'
                 'AND((%1$s>=(SELECTcovered_from()))AND(%1$s<=(SELECTcovered_to()))))',
-                case c.relname when 'tenants' then 'id' else 'tenant_id' end
+                e.tenant
             )
             and (
-                e.text is distinct from '(SELECTcovers_all())'
+                coalesce(e.text !~ '^\(\(SELECTcovers_all\(\)\)(AND\(\w+>=CASEWHEN\(SELECTcovers_all\(\)\)THEN''[0-]*''::(uuid|text)ELSENULL::(uuid|text)END\))+\)$', true)
+                or c.relname = 'tenants'
                 or exists (
                     select from pg_attribute as a
                     where a.attrelid = c.oid and a.attname = 'tenant_id' and not a.attisdropped
+                )
+                -- An index whose first column is not bounded would be searched before the policy is asked.
+                or exists (
+                    select from pg_index as x
+                    inner join pg_attribute as a on x.indrelid = a.attrelid and x.indkey[0] = a.attnum
+                    where x.indrelid = c.oid
+                        and has_column_privilege('limena_readonly', c.oid, a.attnum, 'SELECT')
+                        and position('(' || a.attname || '>=CASE' in e.text) = 0
                 )
             )
         )
