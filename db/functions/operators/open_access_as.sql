@@ -1,6 +1,6 @@
--- The API's own way to declare an access, in the name of a platform admin whose session it proves. It returns the ticket
--- and sets nothing: resume_access() puts it to use in a later transaction, for that transaction alone, so that a pooled
--- connection keeps nothing of it.
+-- The API's own way to declare an access, in the name of a platform admin whose session it proves. It returns the
+-- ticket and sets nothing: resume_access() puts it to use in a later transaction, for that transaction alone, so that a
+-- pooled connection keeps nothing of it.
 --
 -- What an attacker would try: name a person instead of proving one (there is no parameter for it); read in this
 -- transaction and roll it back (see current_access); go on with the ticket of somebody who is no admin any more
