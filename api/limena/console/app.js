@@ -2,7 +2,7 @@
 
 import { Ended, isIn, resume, whenEnded } from './session.js';
 import { closeShell, focusPage, markCurrent, openShell, startPolling } from './shell.js';
-import { failure, h, heading, loading } from './ui.js';
+import { failure, fill, h, heading, loading } from './ui.js';
 
 // path → [title, module, whether it is for those who are not logged in]
 const PAGES = {
@@ -69,7 +69,7 @@ export async function show(hasMoved = false) {
 async function draw(main, module, mine) {
   const page = module ? await import(module) : { default: notFound };
   const nodes = await page.default();
-  if (mine === turn) main.replaceChildren(...[nodes].flat(2).filter(Boolean));
+  if (mine === turn) fill(main, nodes);
 }
 
 function notFound() {

@@ -1,7 +1,7 @@
 // What surrounds a page: navigation, banner, who one is. Keeps `me`, and asks for it anew every half minute.
 
 import { Offline, get, leave, switchTenant } from './session.js';
-import { badge, h, link, said, toast } from './ui.js';
+import { badge, fill, h, link, said, toast } from './ui.js';
 import { dateTime } from './format.js';
 
 const POLL = 30_000;
@@ -38,7 +38,7 @@ export async function openShell() {
     h('a', { class: 'skip', href: '#main', click: (event) => { event.preventDefault(); focusPage(); } }, 'Skip to content'),
     h('div', { class: 'shell' },
       h('header', { class: 'top' },
-        link('/', [h('img', { src: '/console/icon.svg', alt: '', width: '24', height: '24' }), 'Limena'], { class: 'brand' }),
+        brand(),
         h('button', { type: 'button', class: 'menu', popovertarget: 'navigation' }, 'Menu'),
       ),
       navigation,
@@ -48,6 +48,8 @@ export async function openShell() {
   return content;
 }
 
+const brand = () => link('/', [h('img', { src: '/console/icon.svg', alt: '', width: '24', height: '24' }), 'Limena'], { class: 'brand' });
+
 export function focusPage() {
   (content.querySelector('h1') ?? content).focus();
 }
@@ -55,7 +57,8 @@ export function focusPage() {
 function drawNavigation() {
   const item = ([path, text]) => h('li', {}, link(path, text));
   const shown = SETTINGS.filter(([, , permission]) => !permission || may(permission));
-  navigation.replaceChildren(
+  fill(navigation,
+    brand(),
     h('div', { class: 'tenant' }, tenantChoice(), me.role && badge(me.role, `role-${me.role}`)),
     h('ul', {}, item(['/', 'Overview'])),
     h('p', { class: 'group', id: 'nav-settings' }, 'Settings'),
@@ -94,7 +97,7 @@ export function markCurrent() {
 }
 
 function drawBanner() {
-  banner.replaceChildren(...me.notices.map((notice) =>
+  fill(banner, me.notices.map((notice) =>
     h('section', { class: `notice ${['critical', 'error', 'danger'].includes(notice.severity) ? 'bad' : notice.severity === 'warning' ? 'warn' : 'info'}`, 'aria-label': notice.title },
       h('p', { class: 'strong' }, said(notice.title)),
       h('p', {}, said(notice.detail), notice.until && [' Until ', dateTime(notice.until), '.']),

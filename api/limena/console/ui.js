@@ -11,7 +11,12 @@ export function h(tag, attributes = {}, ...children) {
     else if (value === true) element.setAttribute(name, '');
     else if (value !== false && value !== null && value !== undefined) element.setAttribute(name, value);
   }
-  element.append(...children.flat(3).filter((child) => child !== null && child !== undefined && child !== false));
+  return fill(element, children);
+}
+
+/** Replaces what is in an element. */
+export function fill(element, ...children) {
+  element.replaceChildren(...children.flat(4).filter((child) => child !== null && child !== undefined && child !== false));
   return element;
 }
 
@@ -56,7 +61,7 @@ export function later(make, what) {
   place.load = async () => {
     if (!place.childElementCount) place.replaceChildren(loading(what));
     try {
-      place.replaceChildren(...[await make()].flat().filter(Boolean));
+      fill(place, await make());
     } catch (error) {
       if (!(error instanceof Ended)) console.info(error.message);
       place.replaceChildren(failure(error, place.load));
