@@ -310,7 +310,7 @@ def test_explain_tells_an_operator_nothing_of_what_is_not_covered(operated: Data
         options = "analyze, costs off, timing off, summary off"
         lines = grace.execute(f"explain ({options}) {query}".encode(), [value])  # parameters: the same text for both
         return "\n".join(line for (line,) in lines if "Buffers" not in line and "Planning" not in line).replace(
-            str(value), "?"
+            f"'{value}'", "?"
         )
 
     def compare() -> None:
