@@ -20,34 +20,34 @@ import pytest
 from limena.embedded import PostgresServer, embedded_bin_dir, system_bin_dirs
 from support.pgtap import CHECKOUT
 
-ONCE = tuple(
-    f"api/tests/test_{name}.py"
-    for name in (
-        "cli",
-        "csrf",
-        "delivery",
-        "demo",
-        "dev",
-        "embedded",
-        "front_door",
-        "input",
-        "jwt_keys",
-        "metrics",
-        "openapi",
-        "openapi_errors",
-        "rate_limits",
-        "serve",
-        "worker",
-    )
+ONCE = (
+    "test_cli",
+    "test_console",
+    "test_csrf",
+    "test_delivery",
+    "test_demo",
+    "test_dev",
+    "test_embedded",
+    "test_front_door",
+    "test_input",
+    "test_jwt_keys",
+    "test_metrics",
+    "test_openapi",
+    "test_openapi_errors",
+    "test_pages",
+    "test_rate_limits",
+    "test_serve",
+    "test_worker",
 )
 
 
 def _runs() -> Iterator[tuple[str, str, list[str]]]:
     """What is tested, on which PostgreSQL, and pytest's arguments for it."""
-    without = [f"--ignore={path}" for path in ONCE]
+    once = [f"api/tests/{name}.py" for name in ONCE]
+    without = [f"--ignore={path}" for path in once]
     embedded = PostgresServer(CHECKOUT, embedded_bin_dir()).version
     yield "what SQL decides", f"{embedded} (embedded)", ["--server=embedded", *without]
-    yield "processes, sockets and files", f"{embedded} (embedded)", ["--server=embedded", *ONCE]
+    yield "processes, sockets and files", f"{embedded} (embedded)", ["--server=embedded", *once]
     for bin_dir in system_bin_dirs():
         version = PostgresServer(CHECKOUT, bin_dir).version
         yield "what SQL decides", f"{version} ({bin_dir})", [f"--server={bin_dir}", "--only-with-server", *without]

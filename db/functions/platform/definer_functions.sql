@@ -22,6 +22,7 @@ from (
     ('limena.has_permission', 'limena_app'),
     ('limena.record_denial', 'limena_app'),
     ('limena.find_people', 'limena_app'),
+    ('limena.list_tenants', 'limena_app'),
     ('limena.register_user', 'limena_auth'),
     ('limena.accept_invitation', 'limena_auth'),
     ('limena.begin_log_in', 'limena_auth'),
