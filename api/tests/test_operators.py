@@ -31,7 +31,7 @@ def operated(template: Database) -> Iterator[Database]:
     """A database with two tenants, an API key each, and the log-in of a person who is an operator."""
     made = create_database(template.server, "operated", template)
     with made.connect() as connection:
-        connection.execute("select tests.make_tenants(), tests.make_api_key('a'), tests.make_api_key('b')")
+        connection.execute("select tests.make_tenants(), tests.make_api_key('a'), tests.make_api_key('b', 'Zebra')")
         connection.execute(
             "insert into limena.invitations (tenant_id, email, role, token_hash, invited_by) select tests.tenant_id(t),"
             " 'x@x.example', 'viewer', sha256(t::bytea), tests.user_id(t, 'owner') from unnest('{a, b}'::text[]) as t"
@@ -310,7 +310,7 @@ def test_explain_tells_an_operator_nothing_of_what_is_not_covered(operated: Data
         options = "analyze, costs off, timing off, summary off"
         lines = grace.execute(f"explain ({options}) {query}".encode(), [value])  # parameters: the same text for both
         return "\n".join(line for (line,) in lines if "Buffers" not in line and "Planning" not in line).replace(
-            f"'{value}'", "?"
+            str(value), "?"
         )
 
     def compare() -> None:
@@ -322,15 +322,13 @@ def test_explain_tells_an_operator_nothing_of_what_is_not_covered(operated: Data
             ("select 1 from limena.memberships where tenant_id = %s", b, UUID(int=7)),
             ("select 1 from limena.tenants where id = %s", b, UUID(int=7)),
             ("select 1 from limena.tenants where name = any(array[%s])", "Tenant b", "Tenant q"),
-            ("select 1 from limena.api_keys where name = %s", "key", "yek"),
+            ("select 1 from limena.api_keys where name = %s", "Zebra", "Zorro"),
         ):
             assert plan(query, there) == plan(query, absent), query
 
     user = one(grace, "select tests.user_id('b', 'owner')")
     compare()
     grace.execute("select limena.open_access('only a', %s)", [a])
-    with operated.connect() as superuser:  # a's own key has that name, too
-        superuser.execute("update limena.api_keys set name = 'other' where tenant_id = %s", [a])
     compare()
 
 
