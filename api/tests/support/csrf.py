@@ -26,8 +26,8 @@ def token_for(base_url: str, headers: httpx.Headers) -> str:
 class PageClient(httpx.Client):
     """Leaves a request alone that has a token of its own, or an API key."""
 
-    def __init__(self, **options: Any) -> None:
-        super().__init__(**({"verify": TLS} | options))
+    def __init__(self, *, verify: ssl.SSLContext = TLS, **options: Any) -> None:
+        super().__init__(verify=verify, **options)
 
     def send(self, request: httpx.Request, **options: Any) -> httpx.Response:
         is_safe = request.method in ("GET", "HEAD", "OPTIONS")

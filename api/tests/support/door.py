@@ -69,7 +69,7 @@ class Door:
         return f"http://{self.host}:{self.port}"
 
     def client(self, **options: Any) -> httpx.Client:
-        return httpx.Client(**{"base_url": self.base_url, "timeout": PATIENCE, "verify": TLS} | options)
+        return httpx.Client(base_url=self.base_url, timeout=PATIENCE, verify=TLS, **options)
 
     def connect(self) -> socket.socket:
         return socket.create_connection((self.host, self.port), PATIENCE)

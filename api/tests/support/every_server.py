@@ -62,8 +62,10 @@ def main(arguments: list[str]) -> int:
         started: list[tuple[str, subprocess.Popen[str], IO[str] | None]] = []
         for what, server, options in _runs():
             title = f"PostgreSQL {server}: {what}"
-            output = stack.enter_context(tempfile.TemporaryFile("w+")) if started else None
-            if not started:
+            output: IO[str] | None = None
+            if started:
+                output = stack.enter_context(tempfile.TemporaryFile("w+"))
+            else:
                 print(f"\n=== {title}", flush=True)
             command = [sys.executable, "-m", "pytest", *options, *arguments]
             started.append((title, subprocess.Popen(command, stdout=output, text=True, env=environment), output))
