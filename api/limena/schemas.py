@@ -23,7 +23,7 @@ _PERMISSION: Final[Json] = {"type": "string", "pattern": PERMISSION_PATTERN}
 _STATE: Final[Json] = {
     "type": "string",
     "enum": ["active", "frozen", "deleting"],
-    "description": "A frozen tenant can be read and not changed; so can one that its owner has deleted, until it is erased.",
+    "description": "A frozen tenant can be read and not changed; so can one that is deleted, until it is erased.",
 }
 
 
@@ -170,6 +170,17 @@ SCHEMAS: Final[Mapping[str, dict[str, Json]]] = {
     ),
     "MemberList": _list_of("Member"),
     "MemberRole": _object({"user_id": _ID, "role": {"type": "string", "enum": list(ROLES)}}),
+    "MyTenant": _object(
+        {
+            "id": _ID,
+            "name": _TEXT,
+            "state": _TEXT,
+            "role": {"type": "string", "enum": list(ROLES)},
+            "joined_at": _TIME,
+        },
+        "A tenant that one is a member of.",
+    ),
+    "MyTenantList": _list_of("MyTenant"),
     "NewApiKey": _object(
         {**_API_KEY, "key": {"type": "string", "description": "The key. Store it now: it is shown this once."}}
     ),

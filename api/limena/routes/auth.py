@@ -156,7 +156,9 @@ async def accept_invitation(request: Request) -> Response:
 
     missing = [name for name in ("password", "display_name") if body.get(name) is None]
     if missing:
-        raise Problem("validation_failed", errors=[FieldError(name, "is needed to make an account") for name in missing])
+        raise Problem(
+            "validation_failed", errors=[FieldError(name, "is needed to make an account") for name in missing]
+        )
     words = [invitation["email"], _text(body["display_name"]), *invitation["tenant_names"]]
     hashed = await _new_hash(services, "password", _text(body["password"]), words)
     person = {"p_password_hash": encode(hashed), "p_display_name": body["display_name"]}
@@ -730,6 +732,17 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
         path_arguments=("id",),
         status=204,
         answer=None,
+    ),
+    ProcedureRoute(
+        method="GET",
+        path=f"{AUTH_PATH}tenants",
+        tag="identity",
+        summary="List one's tenants",
+        procedure="list_tenants",
+        permission=None,
+        accepts_api_keys=False,
+        query=("limit", "after"),
+        answer="MyTenantList",
     ),
     HandlerRoute(
         method="POST",

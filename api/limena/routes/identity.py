@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 from typing import Final
-
 from uuid import uuid4
 
 from limena import mail_tokens

@@ -21,6 +21,15 @@ for update to limena_app
 using (id = any(array[(select limena.tenant_with('tenant:write'))]))
 with check (id = any(array[(select limena.tenant_with('tenant:write'))]));
 
+-- What an operator's declared access covers.
+drop policy if exists tenants_select_readonly on limena.tenants;
+create policy tenants_select_readonly on limena.tenants
+for select to limena_readonly
+using (
+    (id = any(array[(select limena.covered_tenant_id())]) or (select limena.covers_all()))
+    and id between (select limena.covered_from()) and (select limena.covered_to())
+);
+
 -- For enter_…, log_in, accept_invitation and the tenant's life cycle, before there is a context. No LOGIN role inherits
 -- from limena_owner.
 drop policy if exists tenants_select_owner on limena.tenants;

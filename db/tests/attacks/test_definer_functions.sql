@@ -34,9 +34,20 @@ select is(
             'delete_tenant',
             'deployed_digest',
             'enter_api_key',
-            'enter_session', 'find_people', 'has_permission', 'holds', 'is_withheld',
-            'mail_invitation', 'record_denial', 'remove_member', 'restore_tenant', 'retire_api_key', 'tenant_even_frozen',
-            'tenant_with', 'transfer_ownership'
+            'enter_session',
+            'find_people',
+            'has_permission',
+            'holds',
+            'is_withheld',
+            'list_tenants',
+            'mail_invitation',
+            'record_denial',
+            'remove_member',
+            'restore_tenant',
+            'retire_api_key',
+            'tenant_even_frozen',
+            'tenant_with',
+            'transfer_ownership'
         ]) as f (name)
     ),
     'limena_app can call these functions with the owner''s rights, and no other'
