@@ -177,7 +177,7 @@ def succeed_in_own_tenant(api: Api, endpoint: Endpoint) -> httpx.Response:
     """As the owner of a tenant that nobody else needs: keys are revoked, members go, the tenant is deleted."""
     new = register(api)
     client, name = new.client, new.registration["tenant_name"]
-    path = endpoint.path
+    path, member = endpoint.path, ""
     if "{user_id}" in path or path.endswith("transfer-ownership"):
         member = join(api, client).user_id
     elif "{id}" in path and endpoint.tag == "identity":

@@ -15,9 +15,12 @@ with events as (
         e.details::text[] as details
     from (
         values
-        ('access.denied', 'warning', 'Somebody asked for what their role or scopes do not allow', '{permission, route}'),
+        ('access.denied', 'warning', 'Somebody asked for what their role or scopes do not allow', '{permission, route, reason}'),
         ('api_key.revoked', 'notice', 'An API key was switched off', '{}'),
+        ('api_key.rotated', 'notice', 'An API key got a successor, and ends after a grace', '{}'),
+        ('api_key.transferred', 'notice', 'An API key passed to an owner when its creator left', '{}'),
         ('invitation.accepted', 'notice', 'Somebody accepted an invitation', '{}'),
+        ('invitation.withdrawn', 'notice', 'An invitation was withdrawn, or replaced by a later one', '{}'),
         ('membership.role_changed', 'notice', 'A member got another role', '{}'),
         ('operator.access_opened', 'warning', 'An operator declared access to this tenant''s rows', '{reason, until, login}'),
         (
@@ -35,7 +38,11 @@ with events as (
             'session.refresh_reused', 'warning',
             'A refresh token was shown again long after its use: it was stolen, or a client is at fault', '{}'
         ),
+        ('tenant.api_keys_revoked', 'warning', 'A platform admin revoked all API keys of the tenant', '{reason, revoked}'),
+        ('tenant.deletion_requested', 'warning', 'An owner deleted the tenant: it is erased when that is due', '{due_at}'),
+        ('tenant.erased', 'warning', 'All data of the deleted tenant but this log was erased', '{}'),
         ('tenant.frozen', 'warning', 'A platform admin froze the tenant', '{reason}'),
+        ('tenant.restored', 'warning', 'An owner took the deletion of the tenant back', '{}'),
         ('tenant.unfrozen', 'warning', 'A platform admin unfroze the tenant', '{reason}'),
         ('tenant.state_changed', 'warning', 'The tenant''s state was changed', '{}'),
         ('user.password_changed', 'notice', 'A password was changed', '{}'),
