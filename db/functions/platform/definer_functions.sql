@@ -27,6 +27,7 @@ from (
     ('limena.release_ai_call', 'limena_app'),
     ('limena.update_ai_settings', 'limena_app'),
     ('limena.reset_ai_quota', 'limena_app'),
+    ('limena.list_tenants', 'limena_app'),
     ('limena.register_user', 'limena_auth'),
     ('limena.accept_invitation', 'limena_auth'),
     ('limena.begin_log_in', 'limena_auth'),
