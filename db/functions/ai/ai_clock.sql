@@ -1,5 +1,5 @@
--- The clock of the quotas, by itself so that tests can put another in its place. Not now(): that is when the transaction
--- began, and whoever waited for a lock would count in the past.
+-- The clock of the quotas, by itself so that tests can put another in its place. Not now(): that is when the
+-- transaction began, and whoever waited for a lock would count in the past.
 --
 -- One qualified name in SQL, so that PostgreSQL inlines it.
 create or replace function limena.ai_clock()

@@ -14,14 +14,17 @@ select
     coalesce(limena.ai_calls_at(q.calls, q.as_of, n.at), array_fill(0, array[61])) as calls,
     case when n.is_same_month then q.used_tokens - q.written_off_tokens else 0 end as used_tokens,
     case
-        when n.is_same_month then q.reserved_tokens - coalesce((
-            select sum(r.estimated_tokens)
-            from limena.ai_reservations as r
-            where r.tenant_id = q.tenant_id
-                and r.state = 'live'
-                and r.expires_at <= n.at
-                and r.created_at >= n.month_begins_at
-        ), 0)
+        when n.is_same_month
+            then
+                q.reserved_tokens - coalesce((
+                    select sum(r.estimated_tokens)
+                    from limena.ai_reservations as r
+                    where
+                        r.tenant_id = q.tenant_id
+                        and r.state = 'live'
+                        and r.expires_at <= n.at
+                        and r.created_at >= n.month_begins_at
+                ), 0)
         else 0
     end as reserved_tokens,
     case when n.is_same_month then q.warned_percent else 0 end as warned_percent,

@@ -1,4 +1,5 @@
--- Called by whoever changed the quota, too, as limena_owner. As limena_app it shows what row-level security lets through.
+-- Called by whoever changed the quota, too, as limena_owner. As limena_app it shows what row-level security lets
+-- through.
 create or replace function limena.describe_ai_quota(p_tenant_id uuid)
 returns jsonb
 language plpgsql

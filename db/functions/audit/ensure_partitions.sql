@@ -1,7 +1,7 @@
--- Makes the months of audit_logs and ai_usage_logs ahead of time. Each is created apart and then attached: CREATE TABLE …
--- PARTITION OF would lock the table exclusively, ATTACH lets writers go on. A partition carries its own forced row-level
--- security, no policy and no grant, so that nobody reaches its rows but through the table; and its own statistics
--- targets, which LIKE does not copy.
+-- Makes the months of audit_logs and ai_usage_logs ahead of time. Each is created apart and then attached: CREATE
+-- TABLE … PARTITION OF would lock the table exclusively, ATTACH lets writers go on. A partition carries its own
+-- forced row-level security, no policy and no grant, so that nobody reaches its rows but through the table; and its
+-- own statistics targets, which LIKE does not copy.
 --
 -- SECURITY DEFINER because the tables belong to limena_owner. It takes a number and nothing else.
 create or replace function limena.ensure_partitions(p_months_ahead integer default 3)

@@ -1,6 +1,6 @@
--- What has served its time: counters an hour after the last failure, AI reservations a week after they were closed, used
--- or overdue registrations, resets and mail after 30 days, refresh tokens and sessions 30 days after their end. In
--- batches, so that no run holds locks for long; returns how many rows went, 0 when there is nothing left.
+-- What has served its time: counters an hour after the last failure, AI reservations a week after they were closed,
+-- used or overdue registrations, resets and mail after 30 days, refresh tokens and sessions 30 days after their end.
+-- In batches, so that no run holds locks for long; returns how many rows went, 0 when there is nothing left.
 --
 -- SECURITY DEFINER because no role may delete. For limena_maintenance alone. It takes no argument.
 create or replace function limena.prune()

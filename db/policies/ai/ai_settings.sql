@@ -6,7 +6,9 @@ alter table limena.ai_settings force row level security;
 -- Not granted, on purpose: INSERT, UPDATE and DELETE, to anyone: the columns belong to three (update_ai_settings says
 -- to whom), and a change has to be made under the quota's lock; anything to limena_auth.
 revoke all on limena.ai_settings from public, limena_app, limena_auth, limena_readonly, limena_maintenance;
-grant select (tenant_id, is_enabled, is_allowed, max_calls_per_hour, max_tokens_per_month, calls_per_hour, tokens_per_month)
+grant select (
+    tenant_id, is_enabled, is_allowed, max_calls_per_hour, max_tokens_per_month, calls_per_hour, tokens_per_month
+)
 on limena.ai_settings to limena_app, limena_readonly;
 
 drop policy if exists ai_settings_select_app on limena.ai_settings;

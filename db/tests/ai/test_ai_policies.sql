@@ -1,5 +1,5 @@
--- The tables of the ai domain below the API: each actor, own tenant and another's. Nobody writes one: the procedures do.
--- Fails without db/policies/ai.
+-- The tables of the ai domain below the API: each actor, own tenant and another's. Nobody writes one: the procedures
+-- do. Fails without db/policies/ai.
 begin;
 select plan(93);
 
@@ -24,7 +24,12 @@ select results_eq(
     ],
     'ai_quotas: exactly these privileges'
 );
-select is(tests.row_security_of('limena.ai_quota_months'), 'forced', 'ai_quota_months: row-level security binds the owner too');
+select
+    is(
+        tests.row_security_of('limena.ai_quota_months'),
+        'forced',
+        'ai_quota_months: row-level security binds the owner too'
+    );
 select results_eq(
     $$select tests.policies_of('limena.ai_quota_months')$$,
     array[
@@ -43,7 +48,12 @@ select results_eq(
     ],
     'ai_quota_months: exactly these privileges'
 );
-select is(tests.row_security_of('limena.ai_reservations'), 'forced', 'ai_reservations: row-level security binds the owner too');
+select
+    is(
+        tests.row_security_of('limena.ai_reservations'),
+        'forced',
+        'ai_reservations: row-level security binds the owner too'
+    );
 select results_eq(
     $$select tests.policies_of('limena.ai_reservations')$$,
     array[
@@ -86,7 +96,10 @@ select results_eq(
     ],
     'ai_settings: exactly these privileges'
 );
-select is(tests.row_security_of('limena.ai_usage_days'), 'forced', 'ai_usage_days: row-level security binds the owner too');
+select
+    is(
+        tests.row_security_of('limena.ai_usage_days'), 'forced', 'ai_usage_days: row-level security binds the owner too'
+    );
 select results_eq(
     $$select tests.policies_of('limena.ai_usage_days')$$,
     array[
@@ -107,7 +120,10 @@ select results_eq(
     ],
     'ai_usage_days: exactly these privileges'
 );
-select is(tests.row_security_of('limena.ai_usage_logs'), 'forced', 'ai_usage_logs: row-level security binds the owner too');
+select
+    is(
+        tests.row_security_of('limena.ai_usage_logs'), 'forced', 'ai_usage_logs: row-level security binds the owner too'
+    );
 select results_eq(
     $$select tests.policies_of('limena.ai_usage_logs')$$,
     array[
@@ -188,29 +204,32 @@ from unnest(array['quotas', 'quota_months', 'reservations', 'settings', 'usage_d
 grant select on tests.ai_tables to public;
 
 set local role limena_app;
-select is(
-    tests.outcomes(
-        format('select tenant_id from limena.ai_%s', t.name),
-        '{nobody, viewer, member, admin, owner, reader, user, writer}'
-    ),
-    'nobody 0, viewer 1, member 1, admin 1, owner 1, reader 1, user 0, writer 0',
-    t.name || ': ai:read sees what is the tenant''s'
-)
+select
+    is(
+        tests.outcomes(
+            format('select tenant_id from limena.ai_%s', t.name),
+            '{nobody, viewer, member, admin, owner, reader, user, writer}'
+        ),
+        'nobody 0, viewer 1, member 1, admin 1, owner 1, reader 1, user 0, writer 0',
+        t.name || ': ai:read sees what is the tenant''s'
+    )
 from tests.ai_tables as t;
-select is(
-    tests.outcomes(
-        format('select from limena.ai_%s where tenant_id = %L', t.name, tests.tenant_id('b')),
-        '{nobody, admin, owner, reader}'
-    ),
-    'nobody 0, admin 0, owner 0, reader 0',
-    t.name || ': another''s is not there'
-)
+select
+    is(
+        tests.outcomes(
+            format('select from limena.ai_%s where tenant_id = %L', t.name, tests.tenant_id('b')),
+            '{nobody, admin, owner, reader}'
+        ),
+        'nobody 0, admin 0, owner 0, reader 0',
+        t.name || ': another''s is not there'
+    )
 from tests.ai_tables as t;
-select is(
-    tests.outcomes(format(s.statement, t.name), '{nobody, admin, owner, writer}'),
-    'nobody 42501, admin 42501, owner 42501, writer 42501',
-    format(s.statement, t.name)
-)
+select
+    is(
+        tests.outcomes(format(s.statement, t.name), '{nobody, admin, owner, writer}'),
+        'nobody 42501, admin 42501, owner 42501, writer 42501',
+        format(s.statement, t.name)
+    )
 from tests.ai_tables as t
 cross join (
     values
@@ -224,46 +243,56 @@ select is(
     'admin 42501, owner 42501, reader 42501',
     'nobody reads another''s Idempotency-Key'
 );
-select is(
-    tests.outcomes(format('select from limena.%s', v.name), '{nobody, viewer, owner, user}'),
-    'nobody 0, viewer 1, owner 1, user 1',
-    v.name || ' shows no other tenant'
-)
+select
+    is(
+        tests.outcomes(format('select from limena.%s', v.name), '{nobody, viewer, owner, user}'),
+        'nobody 0, viewer 1, owner 1, user 1',
+        v.name || ' shows no other tenant'
+    )
 from (values ('ai_limits'), ('ai_quota_states')) as v (name);
 
 set local role limena_readonly;
-select is(
-    tests.outcome(format('select tenant_id from limena.ai_%s', t.name)), '0',
-    t.name || ': limena_readonly sees nothing before access is declared'
-)
+select
+    is(
+        tests.outcome(format('select tenant_id from limena.ai_%s', t.name)), '0',
+        t.name || ': limena_readonly sees nothing before access is declared'
+    )
 from tests.ai_tables as t;
-select is(
-    tests.outcome(format('update limena.ai_%s set tenant_id = tenant_id', t.name)), '42501',
-    t.name || ': and writes nothing'
-)
+select
+    is(
+        tests.outcome(format('update limena.ai_%s set tenant_id = tenant_id', t.name)), '42501',
+        t.name || ': and writes nothing'
+    )
 from tests.ai_tables as t;
 set local role limena_auth;
-select is(
-    tests.outcome(format('select tenant_id from limena.ai_%s', t.name)), '42501',
-    t.name || ': limena_auth touches no table'
-)
+select
+    is(
+        tests.outcome(format('select tenant_id from limena.ai_%s', t.name)), '42501',
+        t.name || ': limena_auth touches no table'
+    )
 from tests.ai_tables as t;
 set local role limena_maintenance;
-select is(
-    tests.outcome(format('select tenant_id from limena.ai_%s', t.name)), '42501',
-    t.name || ': nor does limena_maintenance'
-)
+select
+    is(
+        tests.outcome(format('select tenant_id from limena.ai_%s', t.name)), '42501',
+        t.name || ': nor does limena_maintenance'
+    )
 from tests.ai_tables as t;
 
 set local role limena_owner;
-select is(
-    tests.outcome(format('select tenant_id from limena.ai_%s', t.name)), '2', t.name || ': limena_owner finds all of it'
-)
+select
+    is(
+        tests.outcome(format('select tenant_id from limena.ai_%s', t.name)),
+        '2',
+        t.name || ': limena_owner finds all of it'
+    )
 from tests.ai_tables as t;
-select is(
-    tests.outcome(format('delete from limena.ai_%s', t.name)), case t.name when 'reservations' then '2' else '0' end,
-    t.name || ': and deletes reservations, for prune()'
-)
+select
+    is(
+        tests.outcome(format('delete from limena.ai_%s', t.name)),
+        case t.name when 'reservations' then '2' else '0' end,
+        t.name || ': and deletes reservations, for prune()'
+    )
 from tests.ai_tables as t;
 
 select * from finish();

@@ -185,7 +185,8 @@ select is(
     jsonb_build_object('refused', jsonb_build_object(
         'code', 'ai_ceiling_exceeded',
         'detail', limena.ai_trip_notice('ceiling', now()) ->> 'detail',
-        'retry_after', extract(epoch from date_trunc('month', tests.at('31 days'), 'UTC') - tests.at('1 h 1 min'))::bigint,
+        'retry_after',
+        extract(epoch from date_trunc('month', tests.at('31 days'), 'UTC') - tests.at('1 h 1 min'))::bigint,
         'notice', limena.ai_trip_notice('ceiling', date_trunc('month', tests.at('31 days'), 'UTC'))
     )),
     'one token more is one too many, until the month is over'
@@ -197,7 +198,10 @@ select results_eq(
     'the owner gets a mail each time'
 );
 select is(
-    (select date_trunc('month', tests.at('31 days'), 'UTC') = q.trip_ends_at from limena.ai_quotas as q where q.tenant_id = tests.tenant_id('a')),
+    (
+        select date_trunc('month', tests.at('31 days'), 'UTC') = q.trip_ends_at from limena.ai_quotas as q
+        where q.tenant_id = tests.tenant_id('a')
+    ),
     true, '(it is the month''s end)'
 );
 select set_config('tests.clock', (date_trunc('month', tests.at('31 days'), 'UTC'))::text, true);
@@ -255,7 +259,9 @@ select is(
 reset role;
 update limena.ai_settings set is_enabled = false;
 set local role limena_app;
-select is(tests.error_of($$select limena.reserve_ai_call('m', 1)$$), 'LM003 AI is switched off', 'the tenant''s switch');
+select is(
+    tests.error_of($$select limena.reserve_ai_call('m', 1)$$), 'LM003 AI is switched off', 'the tenant''s switch'
+);
 reset role;
 update limena.ai_settings set is_enabled = true, is_allowed = false;
 update limena.ai_quotas set trip_cause = null, tripped_at = null, trip_ends_at = null;

@@ -1,5 +1,5 @@
--- limena.settle_ai_call(), release_ai_call(), expire_reservations() and prune(): what becomes of a reservation, and that
--- counters, detail and sums stay one truth. Fails without any of them.
+-- limena.settle_ai_call(), release_ai_call(), expire_reservations() and prune(): what becomes of a reservation, and
+-- that counters, detail and sums stay one truth. Fails without any of them.
 begin;
 select plan(39);
 
@@ -84,7 +84,12 @@ select is(
 select is(tests.outcome(format('select limena.release_ai_call(%L)', tests.reserved('first'))), 'P0002', 'for neither');
 select is(tests.outcome('select limena.settle_ai_call(gen_random_uuid(), 1, 1, 1)'), 'P0002', 'as one that is none');
 select tests.enter_as('a', 'member');
-select is(tests.error_of(format('select limena.settle_ai_call(%L, %s)', tests.reserved('first'), s.arguments)), s.error, s.arguments)
+select
+    is(
+        tests.error_of(format('select limena.settle_ai_call(%L, %s)', tests.reserved('first'), s.arguments)),
+        s.error,
+        s.arguments
+    )
 from (
     values
     ('-1, 1, 1', '22023 must not be negative; column prompt_tokens'),
@@ -179,7 +184,8 @@ select is(
 -- The truth is found out.
 reset role;
 update limena.ai_quotas set used_tokens = used_tokens + 1;
-update limena.ai_usage_days set calls = calls + 1 where outcome = 'failed';
+update limena.ai_usage_days set calls = calls + 1
+where outcome = 'failed';
 set local role limena_maintenance;
 select is(
     (select count(*) from limena.check_ai_quotas()), 2::bigint, 'a count and a sum that are wrong are found'
@@ -187,16 +193,23 @@ select is(
 
 -- A week later.
 reset role;
-update limena.ai_reservations set closed_at = now() - interval '8 days' where id = tests.reserved('first');
+update limena.ai_reservations set closed_at = now() - interval '8 days'
+where id = tests.reserved('first');
 set local role limena_maintenance;
 select limena.prune();
 reset role;
 select is(
-    (select count(*) from limena.ai_reservations as r where r.id = tests.reserved('first')), 0::bigint,
+    (
+        select count(*) from limena.ai_reservations as r
+        where r.id = tests.reserved('first')
+    ), 0::bigint,
     'a reservation that was closed a week ago goes'
 );
 select is(
-    (select count(*) from limena.ai_reservations as r where r.id = tests.reserved('second')), 1::bigint,
+    (
+        select count(*) from limena.ai_reservations as r
+        where r.id = tests.reserved('second')
+    ), 1::bigint,
     'the others stay'
 );
 

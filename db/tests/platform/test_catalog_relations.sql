@@ -355,11 +355,14 @@ select results_eq(
     group by c.relname$$)$q$,
     array[
         'ai_quota_months: tenant_id, month, used_tokens, reserved_tokens',
-        'ai_quotas: tenant_id, as_of, calls, used_tokens, reserved_tokens, written_off_tokens, warned_percent, trip_cause, tripped_at, trip_ends_at',
+        'ai_quotas: tenant_id, as_of, calls, used_tokens, reserved_tokens, written_off_tokens,'
+        ' warned_percent, trip_cause, tripped_at, trip_ends_at',
         'ai_reservations: tenant_id, id, actor_type, estimated_tokens, state, created_at, expires_at, closed_at',
-        'ai_settings: tenant_id, is_enabled, is_allowed, max_calls_per_hour, max_tokens_per_month, calls_per_hour, tokens_per_month',
+        'ai_settings: tenant_id, is_enabled, is_allowed, max_calls_per_hour, max_tokens_per_month,'
+        ' calls_per_hour, tokens_per_month',
         'ai_usage_days: tenant_id, day, actor_type, outcome, calls, prompt_tokens, completion_tokens, latency_ms',
-        'ai_usage_logs: tenant_id, occurred_at, actor_type, outcome, prompt_tokens, completion_tokens, latency_ms, recorded_at',
+        'ai_usage_logs: tenant_id, occurred_at, actor_type, outcome, prompt_tokens, completion_tokens, latency_ms,'
+        ' recorded_at',
         'api_key_uses: tenant_id, api_key_id, last_used_at',
         'api_keys: tenant_id, id, scopes, created_by, created_at, expires_at, revoked_at',
         'audit_logs: tenant_id, occurred_at, seq, id, action, actor_type, entity_type',
