@@ -14,6 +14,15 @@ create policy ai_reservations_select_app on limena.ai_reservations
 for select to limena_app
 using (tenant_id = any(array[(select limena.tenant_with('ai:read'))]));
 
+-- What an operator's declared access covers.
+drop policy if exists ai_reservations_select_readonly on limena.ai_reservations;
+create policy ai_reservations_select_readonly on limena.ai_reservations
+for select to limena_readonly
+using (
+    (tenant_id = any(array[(select limena.covered_tenant_id())]) or (select limena.covers_all()))
+    and tenant_id between (select limena.covered_from()) and (select limena.covered_to())
+);
+
 -- For the procedures of the ai domain, and prune. No LOGIN role inherits from limena_owner.
 drop policy if exists ai_reservations_select_owner on limena.ai_reservations;
 create policy ai_reservations_select_owner on limena.ai_reservations

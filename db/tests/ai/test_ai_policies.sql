@@ -10,6 +10,7 @@ select results_eq(
         'ai_quotas_insert_owner: insert to limena_owner',
         'ai_quotas_select_app: select to limena_app',
         'ai_quotas_select_owner: select to limena_owner',
+        'ai_quotas_select_readonly: select to limena_readonly',
         'ai_quotas_update_owner: update to limena_owner'
     ],
     'ai_quotas: exactly these policies'
@@ -36,6 +37,7 @@ select results_eq(
         'ai_quota_months_insert_owner: insert to limena_owner',
         'ai_quota_months_select_app: select to limena_app',
         'ai_quota_months_select_owner: select to limena_owner',
+        'ai_quota_months_select_readonly: select to limena_readonly',
         'ai_quota_months_update_owner: update to limena_owner'
     ],
     'ai_quota_months: exactly these policies'
@@ -61,6 +63,7 @@ select results_eq(
         'ai_reservations_insert_owner: insert to limena_owner',
         'ai_reservations_select_app: select to limena_app',
         'ai_reservations_select_owner: select to limena_owner',
+        'ai_reservations_select_readonly: select to limena_readonly',
         'ai_reservations_update_owner: update to limena_owner'
     ],
     'ai_reservations: exactly these policies'
@@ -82,6 +85,7 @@ select results_eq(
         'ai_settings_insert_owner: insert to limena_owner',
         'ai_settings_select_app: select to limena_app',
         'ai_settings_select_owner: select to limena_owner',
+        'ai_settings_select_readonly: select to limena_readonly',
         'ai_settings_update_owner: update to limena_owner'
     ],
     'ai_settings: exactly these policies'
@@ -106,6 +110,7 @@ select results_eq(
         'ai_usage_days_insert_owner: insert to limena_owner',
         'ai_usage_days_select_app: select to limena_app',
         'ai_usage_days_select_owner: select to limena_owner',
+        'ai_usage_days_select_readonly: select to limena_readonly',
         'ai_usage_days_update_owner: update to limena_owner'
     ],
     'ai_usage_days: exactly these policies'
@@ -130,6 +135,7 @@ select results_eq(
         'ai_usage_logs_insert_owner: insert to limena_owner',
         'ai_usage_logs_select_app: select to limena_app',
         'ai_usage_logs_select_owner: select to limena_owner',
+        'ai_usage_logs_select_readonly: select to limena_readonly',
         'ai_usage_logs_update_owner: update to limena_owner'
     ],
     'ai_usage_logs: exactly these policies'
