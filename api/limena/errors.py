@@ -2,7 +2,7 @@
 
 An answer to an error is an RFC 9457 `application/problem+json` with a stable `code`. Refuses to let anything of the
 database through but what its procedures raise on purpose: a permission's name (DETAIL of 42501 and LM001), a field's
-name and a sentence (COLUMN and message of 22023), a sentence (message of LM002), seconds to wait (DETAIL of LM003).
+name and a sentence (COLUMN and message of 22023), a sentence (message of LM002), seconds to wait (DETAIL of LM004).
 `docs/errors.md` is the registry for readers; `test_openapi_errors.py` holds it, this module and the SQL to each other.
 """
 
@@ -12,7 +12,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from psycopg.errors import Diagnostic
 from starlette.responses import Response
@@ -41,6 +41,7 @@ CODES: Final[Mapping[str, Code]] = {
         "Send the cookie limena_csrf and its value in X-CSRF-Token. GET /api/v1/auth/csrf sets it.",
     ),
     "tenant_frozen": Code(403, "Tenant frozen", "The tenant is frozen: it can be read and not changed."),
+    "ai_disabled": Code(403, "AI is switched off", "The tenant or the platform has switched AI off."),
     "not_found": Code(404, "Not found", "There is nothing here."),
     "method_not_allowed": Code(405, "Method not allowed", "This path does not have this method."),
     "request_timeout": Code(408, "Request timeout", "The request took too long to arrive."),
@@ -50,6 +51,8 @@ CODES: Final[Mapping[str, Code]] = {
     "unsupported_media_type": Code(415, "Unsupported media type", "The body must be application/json in UTF-8."),
     "validation_failed": Code(422, "Validation failed", "The request has a field that cannot be accepted."),
     "rate_limited": Code(429, "Too many requests", "That was too often. Retry-After says when to try again."),
+    "ai_velocity_exceeded": Code(429, "AI is paused", "There were more AI calls within an hour than the limit allows."),
+    "ai_ceiling_exceeded": Code(429, "AI is paused", "The AI tokens of this month are used up or reserved."),
     "headers_too_large": Code(431, "Header fields too large", "The header is larger than this server reads."),
     "internal_error": Code(500, "Internal error", "This is our fault. The request id helps us to find out why."),
     "unavailable": Code(503, "Unavailable", "The service cannot answer at the moment. Try again soon."),
@@ -74,15 +77,16 @@ SQLSTATES: Final[Mapping[str, str]] = {
     "57P": "unavailable",
     "LM001": "tenant_frozen",
     "LM002": "conflict",
-    "LM003": "rate_limited",
-    "LM004": "internal_error",  # the API counts the call, and comes back
+    "LM003": "ai_disabled",
+    "LM004": "rate_limited",
+    "LM005": "internal_error",  # the API counts the call, and comes back
     "25001": "internal_error",  # a connection with another isolation level: none of ours
     "42703": "internal_error",  # when an audit trigger is made
     "55000": "internal_error",  # when an audit trigger is made
 }
 """An SQLSTATE or the beginning of one; the longest that fits counts. Anything else is `internal_error`."""
 
-NOT_COUNTED: Final = "LM004"
+NOT_COUNTED: Final = "LM005"
 """What `enter_api_key` raises for a key that has a rate, when the call was not counted."""
 
 RETRIED: Final = frozenset({"40001", "40P01"})
@@ -143,6 +147,7 @@ class Problem(Exception):
         errors: Sequence[FieldError] = (),
         permission: str | None = None,
         headers: Mapping[str, str] | None = None,
+        extension: Mapping[str, Json] | None = None,
     ) -> None:
         super().__init__(code)
         self.code = code
@@ -151,6 +156,8 @@ class Problem(Exception):
         self.errors = tuple(errors)
         self.permission = permission
         self.headers = dict(headers or {})
+        self.extension = dict(extension or {})
+        """Members of the document that this kind of problem has besides (RFC 9457 section 3.2)."""
         if self.status == 401:
             # RFC 6750 section 3: no error code when no credential was shown.
             shown = "" if code == "unauthenticated" else ', error="invalid_token"'
@@ -161,6 +168,12 @@ class Problem(Exception):
     @classmethod
     def of_field(cls, name: str, message: str) -> Problem:
         return cls("validation_failed", errors=[FieldError(name, message)])
+
+    @classmethod
+    def of_refusal(cls, refused: Mapping[str, Any]) -> Problem:
+        """What a procedure refused with a result, because what the refusal left behind had to be committed."""
+        headers = {"Retry-After": str(refused["retry_after"])}
+        return cls(refused["code"], refused["detail"], headers=headers, extension={"notice": refused["notice"]})
 
     def as_json(self, *, request_id: str, base_url: str) -> dict[str, Json]:
         document: dict[str, Json] = {
@@ -173,6 +186,7 @@ class Problem(Exception):
         }
         if self.permission is not None:
             document["permission"] = self.permission
+        document |= self.extension
         if self.errors:
             document["errors"] = [error.as_json() for error in self.errors[:MAX_FIELD_ERRORS]]
         return document
@@ -204,7 +218,7 @@ class SqlError(Exception):
         self.message = message
         """A sentence for the client, in the words of our procedure or of `CONSTRAINTS`."""
         self.retry_after = retry_after
-        """Seconds to wait, as the header Retry-After has them (LM003)."""
+        """Seconds to wait, as the header Retry-After has them (LM004)."""
 
     @classmethod
     def from_diagnostic(cls, diagnostic: Diagnostic) -> SqlError:
@@ -214,7 +228,7 @@ class SqlError(Exception):
             permission = diagnostic.message_detail
         elif sqlstate == "LM002":
             message = diagnostic.message_primary
-        elif sqlstate == "LM003" and re.fullmatch("[0-9]{1,6}", diagnostic.message_detail or ""):
+        elif sqlstate == "LM004" and re.fullmatch("[0-9]{1,6}", diagnostic.message_detail or ""):
             retry_after = diagnostic.message_detail
         elif sqlstate.startswith("22") and diagnostic.column_name:
             field, message = diagnostic.column_name, diagnostic.message_primary

@@ -80,6 +80,9 @@ KINDS: Final[Mapping[str, _Kind]] = {
     "registration_known": _Kind(),
     "password_reset": _Kind(page="/password-reset", shown=("display_name",)),
     "invitation": _Kind(page="/invitation", shown=("tenant_name", "inviter"), is_linkless=True),
+    "ai_velocity_tripped": _Kind(shown=("display_name", "tenant_name", "limit", "until")),
+    "ai_ceiling_tripped": _Kind(shown=("display_name", "tenant_name", "limit", "until")),
+    "ai_warned": _Kind(shown=("display_name", "tenant_name", "limit", "until", "percent")),
 }
 
 

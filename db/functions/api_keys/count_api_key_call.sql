@@ -57,7 +57,7 @@ begin
         v_left := v_key.calls_per_minute - (select sum(c.calls) from unnest(v_calls) as c (calls));
         if v_left <= 0 then
             raise exception 'the key was used too often' using
-                errcode = 'LM003',
+                errcode = 'LM004',
                 -- Until so many of the oldest calls are no longer counted that there is room for one.
                 detail = (
                     select 62 - max(b.age)
@@ -78,6 +78,6 @@ end;
 $$;
 
 comment on function limena.count_api_key_call(bytea, uuid, boolean) is
-'Counts a call of the API key with this SHA-256 under p_call_id, which enter_api_key then asks for; with p_is_counted it was counted before. Raises LM003, with the seconds to wait as DETAIL, when the key had its calls of this minute.';
+'Counts a call of the API key with this SHA-256 under p_call_id, which enter_api_key then asks for; with p_is_counted it was counted before. Raises LM004, with the seconds to wait as DETAIL, when the key had its calls of this minute.';
 
 grant execute on function limena.count_api_key_call(bytea, uuid, boolean) to limena_app;

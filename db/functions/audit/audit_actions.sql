@@ -16,6 +16,9 @@ with events as (
     from (
         values
         ('access.denied', 'warning', 'Somebody asked for what their role or scopes do not allow', '{permission, route, reason}'),
+        ('ai_quota.tripped', 'warning', 'A limit was reached, and AI is paused', '{cause, limit, ends_at}'),
+        ('ai_quota.reset', 'notice', 'AI is no longer paused: by time, by hand or by a higher limit', '{cause, by, reason}'),
+        ('ai_quota.warned', 'warning', 'Most of the month''s AI tokens are used or reserved', '{percent, limit}'),
         ('api_key.revoked', 'notice', 'An API key was switched off', '{}'),
         ('api_key.rotated', 'notice', 'An API key got a successor, and ends after a grace', '{}'),
         ('api_key.transferred', 'notice', 'An API key passed to an owner when its creator left', '{}'),
@@ -60,6 +63,7 @@ tables as (
         '{}'::text[] as details
     from (
         values
+        ('ai_settings', 'notice', 'AI settings'),
         ('api_key', 'notice', 'API key'),
         ('invitation', 'notice', 'invitation'),
         ('mail', 'info', 'queued mail'),

@@ -66,7 +66,7 @@ begin
     -- The API then counts the call, and comes back. Only keys that have a rate cost that.
     if v_key.calls_per_minute is not null
         and (p_call_id is null or p_call_id::text is distinct from current_setting('app.counted_call', true)) then
-        raise exception 'the call was not counted' using errcode = 'LM004';
+        raise exception 'the call was not counted' using errcode = 'LM005';
     end if;
 
     perform limena_private.seal_context(
@@ -103,6 +103,6 @@ end;
 $$;
 
 comment on function limena.enter_api_key(bytea, text, inet, text, uuid) is
-'Proves an API key by its SHA-256 and seals the tenant context for this transaction. Raises 28000 when the key is unknown, revoked, retired or expired or its creator has left, LM004 when it has a rate and no call was counted under p_call_id, 25001 unless the isolation level is READ COMMITTED.';
+'Proves an API key by its SHA-256 and seals the tenant context for this transaction. Raises 28000 when the key is unknown, revoked, retired or expired or its creator has left, LM005 when it has a rate and no call was counted under p_call_id, 25001 unless the isolation level is READ COMMITTED.';
 
 grant execute on function limena.enter_api_key(bytea, text, inet, text, uuid) to limena_app;

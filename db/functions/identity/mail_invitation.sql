@@ -37,7 +37,7 @@ begin
             from limena.outbox as o
             where o.tenant_id = v_tenant_id and o.template = 'invitation' and o.created_at > now() - interval '1 hour'
         ) then
-        raise exception 'too many invitations' using errcode = 'LM003', detail = '3600';
+        raise exception 'too many invitations' using errcode = 'LM004', detail = '3600';
     end if;
 
     insert into limena.outbox (tenant_id, id, template, recipient, parameters)
@@ -49,6 +49,6 @@ end;
 $$;
 
 comment on function limena.mail_invitation(uuid) is
-'Queues the mail of an open invitation to the current tenant, once. Raises P0002 when there is none or the caller lacks invitations:write, LM002 when its addressee is a member, LM003 after too many mails, 23505 the second time.';
+'Queues the mail of an open invitation to the current tenant, once. Raises P0002 when there is none or the caller lacks invitations:write, LM002 when its addressee is a member, LM004 after too many mails, 23505 the second time.';
 
 grant execute on function limena.mail_invitation(uuid) to limena_app;

@@ -47,7 +47,8 @@ select is(
             'retire_api_key',
             'tenant_even_frozen',
             'tenant_with',
-            'transfer_ownership'
+            'transfer_ownership',
+            'release_ai_call', 'reserve_ai_call', 'reset_ai_quota', 'settle_ai_call', 'update_ai_settings'
         ]) as f (name)
     ),
     'limena_app can call these functions with the owner''s rights, and no other'

@@ -57,7 +57,7 @@ select is(
             and c.relname not in ('permissions', 'role_permissions', 'permission_matrix', 'audit_actions')
     ),
     '{}',
-    'and has no right on any table but those that say what a permission is'
+    'and has no right on any table but those that say what a permission and an event is'
 );
 
 set local session authorization limena_readonly;

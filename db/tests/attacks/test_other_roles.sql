@@ -48,6 +48,8 @@ from (
     (
         'limena_readonly',
         array[
+            'ai_calls_at',
+            'ai_clock',
             'close_access',
             'covered_from',
             'covered_people',
@@ -61,7 +63,10 @@ from (
     ),
     (
         'limena_maintenance',
-        array['claim_mail', 'deployed_digest', 'ensure_partitions', 'erase_tenants', 'prune', 'self_check', 'settle_mail']
+        array[
+            'check_ai_quotas', 'claim_mail', 'deployed_digest', 'ensure_partitions', 'erase_tenants',
+            'expire_reservations', 'prune', 'self_check', 'settle_mail'
+        ]
     )
 ) as r (name, functions);
 select is(

@@ -185,11 +185,15 @@ select results_eq(
     from (
         values
         (
-            'api_keys', 'api_key', '{tenant_id, id}'::text[], 'id', 'tenant', 'tenant_id', '{key_hash}'::text[],
+            'ai_settings', 'ai_settings', '{tenant_id}'::text[], 'tenant_id', 'tenant', 'tenant_id', '{}'::text[],
+            '[]'::jsonb, '{}'::text[]
+        ),
+        (
+            'api_keys', 'api_key', '{tenant_id, id}', 'id', 'tenant', 'tenant_id', '{key_hash}',
             '[
                 ["revoked_at", "api_key.revoked"], ["replaced_by", "api_key.rotated"],
                 ["created_by", "api_key.transferred"]
-            ]'::jsonb, '{}'::text[]
+            ]', '{}'
         ),
         (
             'invitations', 'invitation', '{tenant_id, id}', 'id', 'tenant', 'tenant_id', '{token_hash}',
