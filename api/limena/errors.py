@@ -1,9 +1,9 @@
 """Errors: the codes that clients see, and the one table from SQLSTATE and constraint name to them.
 
 An answer to an error is an RFC 9457 `application/problem+json` with a stable `code`. Refuses to let anything of the
-database through but what its procedures raise on purpose: a permission's name (DETAIL of 42501), a field's name and a
-sentence (COLUMN and message of 22023). `docs/errors.md` is the registry for readers; `test_openapi_errors.py` holds it,
-this module and the SQL to each other.
+database through but what its procedures raise on purpose: a permission's name (DETAIL of 42501 and LM001), a field's
+name and a sentence (COLUMN and message of 22023), a sentence (message of LM002). `docs/errors.md` is the registry for
+readers; `test_openapi_errors.py` holds it, this module and the SQL to each other.
 """
 
 from __future__ import annotations
@@ -40,6 +40,7 @@ CODES: Final[Mapping[str, Code]] = {
         "CSRF check failed",
         "Send the cookie limena_csrf and its value in X-CSRF-Token. GET /api/v1/auth/csrf sets it.",
     ),
+    "tenant_frozen": Code(403, "Tenant frozen", "The tenant is frozen: it can be read and not changed."),
     "not_found": Code(404, "Not found", "There is nothing here."),
     "method_not_allowed": Code(405, "Method not allowed", "This path does not have this method."),
     "request_timeout": Code(408, "Request timeout", "The request took too long to arrive."),
@@ -71,6 +72,8 @@ SQLSTATES: Final[Mapping[str, str]] = {
     "55P03": "unavailable",
     "57014": "unavailable",
     "57P": "unavailable",
+    "LM001": "tenant_frozen",
+    "LM002": "conflict",
     "25001": "internal_error",  # a connection with another isolation level: none of ours
     "42703": "internal_error",  # when an audit trigger is made
     "55000": "internal_error",  # when an audit trigger is made
@@ -182,7 +185,7 @@ class SqlError(Exception):
         super().__init__(sqlstate)
         self.sqlstate = sqlstate
         self.permission = permission
-        """The permission that was missing (42501 raised by `limena.require`)."""
+        """The permission that was missing, or withheld (42501 and LM001 raised by `limena.require`)."""
         self.field = field
         self.message = message
         """A sentence for the client, in the words of our procedure or of `CONSTRAINTS`."""
@@ -191,8 +194,10 @@ class SqlError(Exception):
     def from_diagnostic(cls, diagnostic: Diagnostic) -> SqlError:
         sqlstate = diagnostic.sqlstate or "08006"  # none: libpq lost the connection
         permission = field = message = None
-        if sqlstate == "42501" and _PERMISSION.fullmatch(diagnostic.message_detail or ""):
+        if sqlstate in ("42501", "LM001") and _PERMISSION.fullmatch(diagnostic.message_detail or ""):
             permission = diagnostic.message_detail
+        elif sqlstate == "LM002":
+            message = diagnostic.message_primary
         elif sqlstate.startswith("22") and diagnostic.column_name:
             field, message = diagnostic.column_name, diagnostic.message_primary
         elif sqlstate.startswith("23"):
@@ -209,6 +214,9 @@ class SqlError(Exception):
     def problem(self) -> Problem:
         """The answer that a client gets."""
         if self.permission is not None:
-            return Problem("forbidden", f"This needs the permission {self.permission}.", permission=self.permission)
+            detail = None if self.code == "tenant_frozen" else f"This needs the permission {self.permission}."
+            return Problem(self.code, detail, permission=self.permission)
+        if self.sqlstate == "LM002":
+            return Problem(self.code, self.message)
         errors = [FieldError(self.field, self.message)] if self.field and self.message else []
         return Problem(self.code, errors=errors)

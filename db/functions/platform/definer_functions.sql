@@ -12,6 +12,8 @@ from (
     ('limena.current_tenant_id', 'limena_app'),
     ('limena.current_user_id', 'limena_app'),
     ('limena.tenant_with', 'limena_app'),
+    ('limena.tenant_even_frozen', 'limena_app'),
+    ('limena.is_withheld', 'limena_app'),
     ('limena.holds', 'limena_app'),
     ('limena.current_permissions', 'limena_app'),
     ('limena.current_context', 'limena_app'),

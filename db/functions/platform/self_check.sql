@@ -76,7 +76,7 @@ begin
     cross join lateral unnest(array[pg_get_expr(p.polqual, p.polrelid), pg_get_expr(p.polwithcheck, p.polrelid)]) as e (expression)
     where c.relnamespace = 'limena'::regnamespace
         and p.polroles[1] = 'limena_app'::regrole
-        and e.expression !~ 'limena\.(current_tenant_id|current_user_id|current_session_user_id|tenant_with|holds)\('
+        and e.expression !~ 'limena\.(current_tenant_id|current_user_id|current_session_user_id|tenant_with|tenant_even_frozen|holds)\('
     union all
     select 'policies', 'limena.audit_logs: ' || p.polname, 'changes what may be done to the log'
     from pg_policy as p
@@ -263,7 +263,8 @@ begin
     where p.pronamespace in ('limena'::regnamespace, 'limena_private'::regnamespace)
         and p.proname in (
             'current_context', 'current_permissions', 'current_tenant_id', 'current_user_id', 'find_people',
-            'has_permission', 'holds', 'require', 'seal', 'tenant_with', 'verified_context'
+            'has_permission', 'holds', 'is_withheld', 'require', 'require_even_frozen', 'seal', 'tenant_even_frozen', 'tenant_with',
+            'verified_context'
         )
         and (p.provolatile <> 's' or p.proparallel <> 'r')
     union all

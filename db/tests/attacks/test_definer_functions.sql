@@ -31,7 +31,8 @@ select is(
             'current_user_id',
             'deployed_digest',
             'enter_api_key',
-            'enter_session', 'find_people', 'has_permission', 'holds', 'record_denial', 'tenant_with'
+            'enter_session', 'find_people', 'has_permission', 'holds', 'is_withheld',
+            'record_denial', 'tenant_even_frozen', 'tenant_with'
         ]) as f (name)
     ),
     'limena_app can call these functions with the owner''s rights, and no other'

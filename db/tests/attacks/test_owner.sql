@@ -123,12 +123,12 @@ select is(
                 (
                     p.polqual is not null
                     and pg_get_expr(p.polqual, p.polrelid)
-                    !~ '(tenant_with|current_tenant_id|current_session_user_id|holds)\('
+                    !~ '(tenant_with|tenant_even_frozen|current_tenant_id|current_session_user_id|holds)\('
                 )
                 or (
                     p.polwithcheck is not null
                     and pg_get_expr(p.polwithcheck, p.polrelid)
-                    !~ '(tenant_with|current_tenant_id|current_session_user_id|holds)\('
+                    !~ '(tenant_with|tenant_even_frozen|current_tenant_id|current_session_user_id|holds)\('
                 )
                 or (p.polcmd in ('r', 'd', 'w', '*') and p.polqual is null)
                 or (p.polcmd in ('a', 'w', '*') and p.polwithcheck is null)

@@ -221,7 +221,9 @@ select results_eq(
             'sessions', 'session', '{id}', 'id', 'user', 'user_id', '{secret_hash}',
             '[["ended_at", "session.ended"]]', '{current_tenant_id}'
         ),
-        ('tenants', 'tenant', '{id}', 'id', 'tenant', 'id', '{}', '[]', '{}'),
+        (
+            'tenants', 'tenant', '{id}', 'id', 'tenant', 'id', '{}', '[["state", "tenant.state_changed"]]', '{}'
+        ),
         (
             'users', 'user', '{id}', 'id', 'user', 'id', '{password_hash}',
             '[["password_changed_at", "user.password_changed"], ["is_platform_admin", "user.platform_admin_changed"]]', '{}'

@@ -128,7 +128,7 @@ select is_empty(
             k.relnamespace,
             case
                 when k.relname in ('sessions', 'session_uses') then '^\(+user_id = ANY \(ARRAY\[\( *SELECT (limena\.)?current_session_user_id\('
-                else '(tenant_with|current_tenant_id|holds)\('
+                else '(tenant_with|tenant_even_frozen|current_tenant_id|holds)\('
             end as context
         from pg_class as k
     ) as c on p.polrelid = c.oid
@@ -344,13 +344,13 @@ select results_eq(
         'memberships: tenant_id, user_id, role, created_at',
         'outbox: tenant_id, id, template, created_at, attempts, due_at, delivered_at, abandoned_at',
         'password_resets: id, user_id, created_at, expires_at, used_at',
-        'permissions: name, description',
+        'permissions: name, description, works_when_frozen',
         'refresh_tokens: id, session_id, user_id, issued_at, expires_at, spent_at',
         'registrations: id, created_at, expires_at, used_at',
         'role_permissions: role, permission',
         'session_uses: session_id, user_id, last_seen_at',
         'sessions: id, user_id, current_tenant_id, created_at, expires_at, ended_at',
-        'tenants: id, state, created_at',
+        'tenants: id, state, created_at, deletion_due_at',
         'users: id, is_platform_admin, created_at, password_changed_at'
     ],
     'columns with personal data, hashes and free text have none'
