@@ -91,10 +91,6 @@ create table limena.integration_flows (
     constraint integration_flows_user_id_fkey references limena.users (id),
     state_hash bytea not null
     constraint integration_flows_state_hash_check check (octet_length(state_hash) = 32),
-    label text
-    constraint integration_flows_label_check check (
-        char_length(label) between 1 and 100 and label = btrim(label) and label !~ '[[:cntrl:]]'
-    ),
     key_version integer not null
     constraint integration_flows_key_version_check check (key_version > 0),
     ciphertext bytea not null
@@ -105,7 +101,6 @@ create table limena.integration_flows (
     constraint integration_flows_state_hash_key unique (tenant_id, state_hash)
 );
 alter table limena.integration_flows alter column state_hash set statistics 0;
-alter table limena.integration_flows alter column label set statistics 0;
 alter table limena.integration_flows alter column ciphertext set statistics 0;
 create index integration_flows_session_id_idx on limena.integration_flows (session_id);
 create index integration_flows_expires_at_idx on limena.integration_flows (expires_at);

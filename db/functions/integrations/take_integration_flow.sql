@@ -38,7 +38,6 @@ begin
     return jsonb_build_object(
         'tenant_id', v_tenant_id,
         'flow_id', v_flow.id,
-        'label', v_flow.label,
         'key_version', v_flow.key_version,
         'ciphertext', encode(v_flow.ciphertext, 'hex'),
         'salt', encode(limena_private.tenant_salt(v_tenant_id), 'hex')

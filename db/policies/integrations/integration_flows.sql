@@ -3,19 +3,17 @@
 alter table limena.integration_flows enable row level security;
 alter table limena.integration_flows force row level security;
 
--- Not granted, on purpose: SELECT on state_hash and ciphertext, and DELETE (take_integration_flow uses a flow up, prune
--- what nobody took); UPDATE; anything to limena_auth and limena_maintenance.
+-- Not granted, on purpose: anything to limena_app (begin_integration_flow and take_integration_flow are its ways to a
+-- flow), to limena_auth and to limena_maintenance; state_hash and ciphertext to anyone.
 revoke all on limena.integration_flows from public, limena_app, limena_auth, limena_readonly, limena_maintenance;
-grant select (tenant_id, id, provider, session_id, user_id, label, key_version, created_at, expires_at)
+grant select (tenant_id, id, provider, session_id, user_id, key_version, created_at, expires_at)
 on limena.integration_flows to limena_readonly;
-grant insert (tenant_id, id, provider, session_id, user_id, state_hash, label, key_version, ciphertext)
-on limena.integration_flows to limena_app;
 
--- Of one's own session, and for oneself: three facts, out of one context each.
-drop policy if exists integration_flows_insert_app on limena.integration_flows;
-create policy integration_flows_insert_app on limena.integration_flows
-for insert to limena_app
-with check (limena.holds(tenant_id, user_id, '{integrations:write}') and session_id = limena.current_session_id());
+-- For begin_integration_flow. No LOGIN role inherits from limena_owner.
+drop policy if exists integration_flows_insert_owner on limena.integration_flows;
+create policy integration_flows_insert_owner on limena.integration_flows
+for insert to limena_owner
+with check (true);
 
 -- For take_integration_flow, stale_credentials and prune.
 drop policy if exists integration_flows_select_owner on limena.integration_flows;
