@@ -11,7 +11,7 @@ import json
 import re
 import time
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, TypeGuard
 from urllib.parse import urlsplit
 
 import httpx2
@@ -123,9 +123,7 @@ class OAuthClient:
             if endpoints.revocation is None:
                 return "not_offered"
             async with self._session(endpoints) as session:
-                response = await session.revoke_token(
-                    endpoints.revocation, token=token.reveal(), token_type_hint=hint
-                )
+                response = await session.revoke_token(endpoints.revocation, token=token.reveal(), token_type_hint=hint)
         except (OAuthError, ProviderUnavailable, *_TROUBLE):
             return "unreachable"
         if response.status_code == 200:
@@ -181,7 +179,16 @@ class OAuthClient:
         raise ProviderUnavailable
 
 
-_TROUBLE: Final = (httpx2.HTTPError, httpx2.InvalidURL, OutboundRefused, OSError, TimeoutError, ValueError, KeyError, TypeError)
+_TROUBLE: Final = (
+    httpx2.HTTPError,
+    httpx2.InvalidURL,
+    OutboundRefused,
+    OSError,
+    TimeoutError,
+    ValueError,
+    KeyError,
+    TypeError,
+)
 """What an answer that is none raises, somewhere in httpx, Authlib or json."""
 
 
@@ -194,7 +201,7 @@ def _tokens(answer: object) -> Tokens:
     if not isinstance(answer, dict) or str(answer.get("token_type", "")).lower() != "bearer":
         raise ProviderUnavailable
     access, refresh = answer.get("access_token"), answer.get("refresh_token")
-    if not _is_text(access, _TOKEN) or refresh is not None and not _is_text(refresh, _TOKEN):
+    if not _is_text(access, _TOKEN) or (refresh is not None and not _is_text(refresh, _TOKEN)):
         raise ProviderUnavailable
     seconds, scopes = answer.get("expires_in"), answer.get("scope")
     if isinstance(seconds, str) and seconds.isascii() and seconds.isdecimal() and len(seconds) < 10:
@@ -202,11 +209,14 @@ def _tokens(answer: object) -> Tokens:
     if isinstance(seconds, bool) or not isinstance(seconds, int) or not 0 <= seconds <= _TEN_YEARS:
         seconds = None
     return Tokens(
-        Secret(access), None if refresh is None else Secret(refresh), seconds, scopes if _is_text(scopes, _SCOPES) else None
+        Secret(access),
+        None if refresh is None else Secret(refresh),
+        seconds,
+        scopes if _is_text(scopes, _SCOPES) else None,
     )
 
 
-def _is_text(value: object, pattern: re.Pattern[str]) -> bool:
+def _is_text(value: object, pattern: re.Pattern[str]) -> TypeGuard[str]:
     return isinstance(value, str) and pattern.fullmatch(value) is not None
 
 
@@ -215,8 +225,11 @@ def _metadata(document: object, issuer: str) -> Endpoints:
         raise ValueError("another issuer")  # Discovery, section 4.3: or somebody else speaks for it
     methods = document.get("token_endpoint_auth_methods_supported") or ["client_secret_basic"]
     revocation = document.get("revocation_endpoint")
+    authorization = str(document["authorization_endpoint"])
+    if not authorization.startswith(("https://", "http://")):
+        raise ValueError("nothing that a browser should be sent to")
     return Endpoints(
-        str(document["authorization_endpoint"]),
+        authorization,
         str(document["token_endpoint"]),
         None if revocation is None else str(revocation),
         "client_secret_basic" if "client_secret_basic" in methods else "client_secret_post",

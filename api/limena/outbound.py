@@ -120,7 +120,9 @@ class GuardedTransport(httpx2.AsyncBaseTransport):
         host = url.raw_host.decode("ascii")
         try:
             async with asyncio.timeout_at(deadline):
-                address = await self._guard.resolve(url.scheme, host, url.port or (443 if url.scheme == "https" else 80))
+                address = await self._guard.resolve(
+                    url.scheme, host, url.port or (443 if url.scheme == "https" else 80)
+                )
                 request.headers["Accept-Encoding"] = "identity"
                 pinned = httpx2.Request(
                     request.method,

@@ -124,7 +124,9 @@ class MasterKeys:
         for entry in re.split(r"[\s,]+", text.strip()):
             match = _MASTER_KEY.fullmatch(entry)
             if match is None:
-                raise MasterKeyError("holds something that is not VERSION:BASE64, such as what 'limena master-key generate' writes.")
+                raise MasterKeyError(
+                    "holds something that is not VERSION:BASE64, such as what 'limena master-key generate' writes."
+                )
             version = int(match[1])
             if version > MAX_VERSION:
                 raise MasterKeyError(f"has a version beyond {MAX_VERSION}.")

@@ -27,6 +27,7 @@ from limena import demo
 from limena.app import create_app
 from limena.config import Settings
 from limena.http_server import HttpServer, ServerConfig, listen
+from limena.master_key_files import new_entry
 from limena.routes import ENDPOINTS
 from limena.routing import Endpoint
 from support.csrf import PageClient
@@ -34,6 +35,7 @@ from support.databases import Database, create_database
 from support.live import free_port
 
 SECRET_KEY = base64.b64encode(secrets.token_bytes(32)).decode()
+MASTER_KEYS = new_entry(1)
 _numbers = itertools.count(1)
 
 
@@ -110,6 +112,7 @@ def make_settings(database: Database, base_url: str, environment: Mapping[str, s
             "LIMENA_BASE_URL": base_url,
             "LIMENA_JWT_KEY": jwt_key(),
             "LIMENA_SECRET_KEY": SECRET_KEY,
+            "LIMENA_MASTER_KEYS": MASTER_KEYS,
             "LIMENA_BCRYPT_COST": "4",
             **({} if environment.get("LIMENA_ENV") == "production" else {"LIMENA_RATE_LIMITS": "off"}),
             **environment,
