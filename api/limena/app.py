@@ -28,6 +28,7 @@ from limena.integrations import Integrations
 from limena.logs import RequestLog, describe
 from limena.metrics import Measure, Metrics
 from limena.middleware import AllowedHosts, ErrorBoundary, RequestId, SecurityHeaders
+from limena.pages import page_routes
 from limena.passwords import HashingBusy, PasswordHasher
 from limena.pools import create_call_pool
 from limena.procedures import CatalogError
@@ -76,7 +77,7 @@ def create_app(
             hasher.close()
 
     app = Starlette(
-        routes=starlette_routes(endpoints),
+        routes=[*starlette_routes(endpoints), *page_routes()],
         middleware=_middleware(settings, metrics),
         exception_handlers={
             Problem: _on_problem,

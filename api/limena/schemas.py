@@ -197,6 +197,17 @@ SCHEMAS: Final[Mapping[str, dict[str, Json]]] = {
         }
     ),
     "MemberList": _list_of("Member"),
+    "MyTenant": _object(
+        {
+            "id": _ID,
+            "name": _TEXT,
+            "state": _TEXT,
+            "role": {"type": "string", "enum": list(ROLES)},
+            "joined_at": _TIME,
+        },
+        "A tenant that one is a member of.",
+    ),
+    "MyTenantList": _list_of("MyTenant"),
     "NewApiKey": _object(
         {**_API_KEY, "key": {"type": "string", "description": "The key. Store it now: it is shown this once."}}
     ),

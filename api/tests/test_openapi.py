@@ -16,6 +16,7 @@ from jsonschema import Draft202012Validator, FormatChecker
 from starlette.routing import Route
 
 from limena.errors import CODES
+from limena.pages import ASSETS, PAGES, Static
 from limena.routes import ENDPOINTS
 from limena.routing import Endpoint, Resource
 from support.api import Api
@@ -67,12 +68,16 @@ def check(document: dict[str, Any], schema: dict[str, Any], instance: object) ->
 
 
 def test_every_route_is_documented_and_the_other_way_round(api: Api, document: dict[str, Any]) -> None:
-    served = set()
+    served, pages = set(), []
     for route in api.app.routes:
         assert isinstance(route, Route), "a route that is not made from a declaration"
+        if isinstance(route.app, Static):
+            pages.append(route.path)
+            continue
         assert isinstance(route.app, Resource)
         served |= {f"{method} {route.path}" for method in route.app.endpoints}
     assert served == set(LABELS) == set(operations(document))
+    assert pages == [*PAGES, f"{ASSETS}{{name:path}}"], "all that is no API"
 
 
 def test_the_document_keeps_the_rules_of_openapi(document: dict[str, Any]) -> None:

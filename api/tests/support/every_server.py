@@ -18,6 +18,7 @@ from support.pgtap import CHECKOUT
 
 ONCE = (
     "test_cli",
+    "test_console",
     "test_csrf",
     "test_delivery",
     "test_demo",
@@ -29,6 +30,7 @@ ONCE = (
     "test_metrics",
     "test_openapi",
     "test_openapi_errors",
+    "test_pages",
     "test_rate_limits",
     "test_serve",
     "test_worker",

@@ -28,6 +28,7 @@ from (
     ('limena.begin_integration_flow', 'limena_app'),
     ('limena.take_integration_flow', 'limena_app'),
     ('limena.record_integration_failure', 'limena_app'),
+    ('limena.list_tenants', 'limena_app'),
     ('limena.register_user', 'limena_auth'),
     ('limena.accept_invitation', 'limena_auth'),
     ('limena.begin_log_in', 'limena_auth'),

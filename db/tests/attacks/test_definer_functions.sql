@@ -31,7 +31,7 @@ select is(
             'current_user_id',
             'deployed_digest',
             'enter_api_key',
-            'enter_session', 'find_people', 'has_permission', 'holds', 'is_withheld',
+            'enter_session', 'find_people', 'has_permission', 'holds', 'is_withheld', 'list_tenants',
             'record_denial', 'tenant_even_frozen', 'tenant_with'
         ]) as f (name)
     ),

@@ -56,6 +56,7 @@ select results_eq(
         'limena.list_audit_logs limena_app',
         'limena.list_members limena_app',
         'limena.list_sessions limena_app',
+        'limena.list_tenants D limena_app',
         'limena.log_in D limena_auth',
         'limena.log_out limena_app',
         'limena.log_out_all limena_app',
