@@ -43,6 +43,8 @@ def other(api: Api) -> Iterator[Newcomer]:
 
 def needs(endpoint: Endpoint) -> str:
     match endpoint:
+        case HandlerRoute(caller=Caller.CREDENTIAL):
+            return Caller.SESSION.value
         case HandlerRoute():
             return endpoint.caller.value
         case _:
@@ -67,7 +69,7 @@ def call(
     if cookies:
         headers = headers | {"Cookie": "; ".join(cookies)}
     with httpx.Client(base_url=api.base_url, timeout=30) as plain:
-        return plain.request(endpoint.method, endpoint.path.replace("{id}", UNKNOWN_ID), headers=headers, content=body)
+        return plain.request(endpoint.method, endpoint.path.replace("{id}", UNKNOWN_ID).replace("{provider}", "none"), headers=headers, content=body)
 
 
 def is_refused(response: httpx.Response) -> bool:

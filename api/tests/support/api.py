@@ -4,6 +4,7 @@
 look at the database behind the API, or take it away. Both have the people of the demo data.
 
 api         the application on a database of its own with the demo data; shared by the session
+provider    the OAuth 2 provider with which `api` is registered as oidc; what a test sets in it is put back
 start_api   starts another one, stopped at the test's end: start_api(database, endpoints=…, LIMENA_…="…")
 """
 
@@ -33,6 +34,7 @@ from limena.routing import Endpoint
 from support.csrf import PageClient
 from support.databases import Database, create_database
 from support.live import free_port
+from support.oauth import Provider, serve_provider
 
 SECRET_KEY = base64.b64encode(secrets.token_bytes(32)).decode()
 MASTER_KEYS = new_entry(1)
@@ -154,9 +156,22 @@ def serve(
 
 
 @pytest.fixture(scope="session")
-def api(template: Database) -> Iterator[Api]:
+def _provider() -> Iterator[Provider]:
+    with serve_provider() as running:
+        yield running
+
+
+@pytest.fixture
+def provider(_provider: Provider) -> Iterator[Provider]:
+    yield _provider
+    _provider.reset()
+
+
+@pytest.fixture(scope="session")
+def api(template: Database, _provider: Provider) -> Iterator[Api]:
     database = create_database(template.server, "api", template)
-    with serve(database, make_demo(database)) as running:
+    with serve(database, make_demo(database), environment=_provider.environment()) as running:
+        _provider.allow(running.base_url)
         yield running
 
 

@@ -147,6 +147,15 @@ class Provider:
         self.landed = f"{target.scheme}://{target.netloc}{target.path}"
         return {name: values[0] for name, values in parse_qs(target.query).items()}
 
+    def allow(self, base_url: str) -> None:
+        self.client.redirect_uris.append(base_url + "/settings/integrations/callback")
+
+    def reset(self) -> None:
+        self.settings = Settings()
+        self.requests.clear()
+        self.tokens.clear()
+        self.codes.clear()
+
     def revoke_everything(self) -> None:
         for token in self.tokens:
             token.is_access_revoked = token.is_refresh_revoked = True
@@ -274,8 +283,8 @@ def _application(provider: Provider, client: Client) -> flask.Flask:
 
 
 @contextmanager
-def serve_provider(redirect_uris: list[str]) -> Iterator[Provider]:
-    client = Client("marked-client-secret-" + secrets.token_hex(16), redirect_uris)
+def serve_provider() -> Iterator[Provider]:
+    client = Client("marked-client-secret-" + secrets.token_hex(16))
     provider = Provider("", client.secret, client=client)
     server = make_server("127.0.0.1", 0, _application(provider, client), threaded=True)
     provider.issuer = f"http://127.0.0.1:{server.server_port}"
