@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from limena.routes import api_keys, audit, auth, identity, integrations, platform
+from limena.routes import ai, api_keys, audit, auth, identity, integrations, platform
 from limena.routing import Endpoint
 
 ENDPOINTS: Final[tuple[Endpoint, ...]] = (
@@ -13,5 +13,6 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
     *api_keys.ENDPOINTS,
     *integrations.ENDPOINTS,
     *audit.ENDPOINTS,
+    *ai.ENDPOINTS,
     *platform.ENDPOINTS,
 )

@@ -29,6 +29,15 @@ create policy integration_credentials_delete_app on limena.integration_credentia
 for delete to limena_app
 using (tenant_id = any(array[(select limena.tenant_with('integrations:write'))]));
 
+-- What an operator's declared access covers.
+drop policy if exists integration_credentials_select_readonly on limena.integration_credentials;
+create policy integration_credentials_select_readonly on limena.integration_credentials
+for select to limena_readonly
+using (
+    (tenant_id = any(array[(select limena.covered_tenant_id())]) or (select limena.covers_all()))
+    and tenant_id between (select limena.covered_from()) and (select limena.covered_to())
+);
+
 -- For read_integrations, use_integration, stale_credentials and credential_key_versions.
 drop policy if exists integration_credentials_select_owner on limena.integration_credentials;
 create policy integration_credentials_select_owner on limena.integration_credentials

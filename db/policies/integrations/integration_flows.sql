@@ -4,10 +4,8 @@ alter table limena.integration_flows enable row level security;
 alter table limena.integration_flows force row level security;
 
 -- Not granted, on purpose: anything to limena_app (begin_integration_flow and take_integration_flow are its ways to a
--- flow), to limena_auth and to limena_maintenance; state_hash and ciphertext to anyone.
+-- flow), to limena_auth, limena_maintenance and limena_readonly.
 revoke all on limena.integration_flows from public, limena_app, limena_auth, limena_readonly, limena_maintenance;
-grant select (tenant_id, id, provider, session_id, user_id, key_version, created_at, expires_at)
-on limena.integration_flows to limena_readonly;
 
 -- For begin_integration_flow. No LOGIN role inherits from limena_owner.
 drop policy if exists integration_flows_insert_owner on limena.integration_flows;

@@ -36,6 +36,15 @@ for update to limena_app
 using (tenant_id = any(array[(select limena.tenant_with('integrations:write'))]))
 with check (limena.holds(tenant_id, changed_by, '{integrations:write}'));
 
+-- What an operator's declared access covers.
+drop policy if exists integrations_select_readonly on limena.integrations;
+create policy integrations_select_readonly on limena.integrations
+for select to limena_readonly
+using (
+    (tenant_id = any(array[(select limena.covered_tenant_id())]) or (select limena.covers_all()))
+    and tenant_id between (select limena.covered_from()) and (select limena.covered_to())
+);
+
 -- For prepare_integration, read_integrations, use_integration and record_integration_failure.
 drop policy if exists integrations_select_owner on limena.integrations;
 create policy integrations_select_owner on limena.integrations
