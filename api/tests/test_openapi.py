@@ -21,6 +21,7 @@ from limena.routes import ENDPOINTS
 from limena.routing import Endpoint, Resource
 from support.api import Api
 from support.databases import Database
+from support.oauth import Provider
 from support.people import PASSWORD, ask_for_reset, ask_to_register, invite, join, register
 
 KEY = {"name": "documented", "scopes": ["ai:read"], "calls_per_minute": 10}
@@ -161,11 +162,13 @@ def test_descriptions_are_the_comments_of_the_procedures(
 
 
 def fill(path: str, api_key_id: str) -> str:
-    return re.sub(r"\{[a-z_]+\}", api_key_id, path)
+    return re.sub(r"\{[a-z_]*id\}", api_key_id, path).replace("{provider}", "openai")
 
 
-def succeed(api: Api, owner: httpx.Client, endpoint: Endpoint) -> httpx.Response:
+def succeed(api: Api, owner: httpx.Client, provider: Provider, endpoint: Endpoint) -> httpx.Response:
     """A call of a route that works."""
+    if endpoint.path.startswith("/api/v1/integrations"):
+        return succeed_in_integrations(api, provider, endpoint)
     if endpoint.path.startswith("/api/v1/auth/"):
         return succeed_in_auth(api, endpoint)
     if endpoint.tag == "ai":
@@ -201,6 +204,19 @@ def succeed_in_own_tenant(api: Api, endpoint: Endpoint) -> httpx.Response:
     if path.endswith("restore"):
         client.request("DELETE", "/api/v1/tenant", json={"name": name})
     return client.request(endpoint.method, path, json=bodies.get(endpoint.label))
+
+
+def succeed_in_integrations(api: Api, provider: Provider, endpoint: Endpoint) -> httpx.Response:
+    client, path = register(api).client, "/api/v1/integrations/oidc"
+    if endpoint.method == "PUT":
+        return client.put("/api/v1/integrations/openai", json={"secret": "sk-1", "label": "documented"})
+    if endpoint.path.endswith("authorize"):
+        return client.post(f"{path}/authorize")
+    query = provider.consent(client.post(f"{path}/authorize").json()["authorization_url"])
+    connected = client.post(f"{path}/callback", json=query)
+    if endpoint.path.endswith("callback"):
+        return connected
+    return client.request(endpoint.method, endpoint.path.replace("{provider}", "oidc"))
 
 
 def succeed_in_ai(owner: httpx.Client, endpoint: Endpoint) -> httpx.Response:
@@ -241,9 +257,9 @@ def succeed_in_auth(api: Api, endpoint: Endpoint) -> httpx.Response:
 
 @pytest.mark.parametrize("endpoint", ENDPOINTS, ids=LABELS)
 def test_each_answer_is_as_documented(
-    api: Api, owner: httpx.Client, document: dict[str, Any], endpoint: Endpoint
+    api: Api, owner: httpx.Client, provider: Provider, document: dict[str, Any], endpoint: Endpoint
 ) -> None:
-    response = succeed(api, owner, endpoint)
+    response = succeed(api, owner, provider, endpoint)
     documented = operations(document)[endpoint.label]["responses"][str(response.status_code)]
     assert response.status_code == endpoint.status
     if "content" not in documented:

@@ -13,6 +13,7 @@ security invoker
 set search_path = pg_catalog, pg_temp
 as $$
 begin
+    perform limena_private.destroy_tenant_salt(p_tenant_id);
     delete from limena.api_key_rates as r where r.tenant_id = p_tenant_id;
     delete from limena.api_key_uses as u where u.tenant_id = p_tenant_id;
     delete from limena.api_keys as k where k.tenant_id = p_tenant_id;
