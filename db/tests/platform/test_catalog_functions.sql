@@ -123,6 +123,7 @@ select results_eq(
         'limena.switch_tenant limena_app',
         'limena.take_integration_flow D limena_app',
         'limena.tenant_even_frozen D limena_app',
+        'limena.tenant_notices limena_app',
         'limena.tenant_with D limena_app',
         'limena.transfer_ownership D limena_app',
         'limena.update_ai_settings D limena_app',
