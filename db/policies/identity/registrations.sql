@@ -37,6 +37,6 @@ select limena_private.audit_table(
     p_entity_column => 'id',
     p_scope => 'platform',
     p_scope_column => null,
-    p_redacted_columns => '{password_hash, token_hash}',
+    p_redacted_columns => '{password_hash, token_hash, registrant_hash}',
     p_column_actions => '[["used_at", "registration.verified"]]'
 );

@@ -342,7 +342,7 @@ select results_eq(
         'invitations: tenant_id, id, role, invited_by, created_at, expires_at, accepted_at',
         'log_in_failures: failures, last_failed_at, blocked_until',
         'memberships: tenant_id, user_id, role, created_at',
-        'outbox: tenant_id, id, template, created_at, attempts, due_at, delivered_at, abandoned_at',
+        'outbox: tenant_id, id, template, created_at, attempts, due_at, delivered_at, abandoned_at, expires_at',
         'password_resets: id, user_id, created_at, expires_at, used_at',
         'permissions: name, description',
         'refresh_tokens: id, session_id, user_id, issued_at, expires_at, spent_at',
