@@ -1,5 +1,5 @@
--- begin_log_in() counted an attempt as if it would fail, and it did not: it succeeded, or no password was compared. What others did from this address, or with
--- this account, stays counted: a good account launders no guesses at others.
+-- begin_log_in() counted an attempt as if it would fail, and it did not: it succeeded, or no password was compared.
+-- What others did from this address, or with this account, stays counted: a good account launders no guesses at others.
 --
 -- The rows are locked in the order in which begin_log_in() locks them, and only those that were locked are touched: one
 -- that came since is somebody else's.
@@ -25,7 +25,7 @@ begin
         select f.subject
         from limena.log_in_failures as f
         where f.subject in (
-            select s.subject from limena_private.log_in_subjects(p_email => p_email, p_ip => p_ip, p_device_hash => p_device_hash) as s
+            select s.subject from limena_private.log_in_subjects(p_email => p_email, p_ip => p_ip, p_device_hash => p_device_hash) as s where s.does_block
         )
         order by f.subject
         for update

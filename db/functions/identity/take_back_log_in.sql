@@ -2,7 +2,11 @@
 -- database away. Whoever could not log in for our sake does not wait for it.
 --
 -- SECURITY DEFINER because no role may write the counters. For limena_auth alone.
-create or replace function limena.take_back_log_in(p_email text, p_ip inet default null, p_device_hash bytea default null)
+create or replace function limena.take_back_log_in(
+    p_email text,
+    p_ip inet default null,
+    p_device_hash bytea default null
+)
 returns void
 language plpgsql
 volatile

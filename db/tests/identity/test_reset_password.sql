@@ -67,7 +67,8 @@ select results_eq(
     'has a reset, for one hour'
 );
 select results_eq(
-    $$select to_jsonb(o) - '{created_at, due_at, expires_at}'::text[], o.expires_at - o.created_at from limena.outbox as o$$,
+    $$select to_jsonb(o) - '{created_at, due_at, expires_at}'::text[], o.expires_at - o.created_at
+    from limena.outbox as o$$,
     $$values (
         jsonb_build_object(
             'tenant_id', '00000000-0000-4000-8000-000000000000', 'id', tests.id('mail', 'first'), 'template', 'password_reset',

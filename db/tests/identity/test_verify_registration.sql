@@ -172,11 +172,12 @@ where token_hash = sha256('unknown');
 select pg_temp.added() is null;
 
 -- The link alone, without the browser that registered: whoever registered may be a stranger.
-select is(
-    tests.error_of(format('select limena.verify_registration(sha256(''unknown''), %s)', w.registrant)),
-    '22023 is needed: the link was opened in another browser than the one that registered; column password',
-    w.description || ' does not open an account with the password of whoever registered'
-)
+select
+    is(
+        tests.error_of(format('select limena.verify_registration(sha256(''unknown''), %s)', w.registrant)),
+        '22023 is needed: the link was opened in another browser than the one that registered; column password',
+        w.description || ' does not open an account with the password of whoever registered'
+    )
 from (
     values
     ('null', 'no secret'), ('sha256(''browser rival'')', 'another''s secret'), ('''''', 'an empty one'),
@@ -232,7 +233,11 @@ select pg_temp.added() is null;
 set local role limena_auth;
 insert into answers values (
     limena.verify_registration(
-        sha256('unknown'), sha256('browser unknown'), p_request_id => 'request 2', p_ip => '192.0.2.2', p_user_agent => 'agent 2'
+        sha256('unknown'),
+        sha256('browser unknown'),
+        p_request_id => 'request 2',
+        p_ip => '192.0.2.2',
+        p_user_agent => 'agent 2'
     )
 );
 reset role;

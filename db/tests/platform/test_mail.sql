@@ -164,9 +164,11 @@ from (values ('select limena.claim_mail()'), ('select limena.settle_mail(null, n
 -- A link after its time would lead nowhere.
 reset role;
 delete from limena.outbox;
-select pg_temp.mail('over', now() - interval '1 minute'), pg_temp.mail('fresh', now() - interval '1 minute');
-update limena.outbox set expires_at = clock_timestamp() where template = 'over';
-update limena.outbox set expires_at = clock_timestamp() + interval '1 hour' where template = 'fresh';
+select
+    pg_temp.mail('over', now() - interval '1 minute'),
+    pg_temp.mail('fresh', now() - interval '1 minute');
+update limena.outbox
+set expires_at = clock_timestamp() + case template when 'over' then interval '0' else interval '1 hour' end;
 set local role limena_maintenance;
 select is(pg_temp.claimed(), 'fresh 1', 'mail that is worth nothing any more is not sent');
 select alike(pg_temp.state('over'), '0 % abandoned', 'it is abandoned');

@@ -266,7 +266,7 @@ from (
     ),
     (
         'grant execute on function limena.begin_log_in(text,inet,bytea) to limena_app',
-        'functions: limena.begin_log_in(text,inet,bytea): is executable by others than the list says: limena_app, limena_auth'
+        'functions: limena.begin_log_in(text,inet,bytea): is executable by others than the list says: limena_app, limena_auth'  -- noqa: LT05
     ),
     (
         'revoke execute on function limena.begin_log_in(text,inet,bytea) from limena_auth',
