@@ -14,6 +14,7 @@ help: ## list the targets
 
 install: $(VENV)/.installed ## create .venv with all that running and testing need (quick when nothing changed)
 	@$(SUPPORT).pgtap install || echo "Everything else is installed; only 'make test' needs pgTAP and fails without it."
+	@$(SUPPORT).chromium install || echo "Everything else is installed; only 'make test' needs Chromium and fails without it."
 
 # The stamp holds the folder: an environment that was moved or copied starts programs at its old place, so it is made anew.
 ifneq ($(shell cat $(VENV)/.installed 2>/dev/null),$(CURDIR))
@@ -34,6 +35,7 @@ run: $(VENV)/.installed ## start Limena with an embedded PostgreSQL and demo dat
 
 test: $(VENV)/.installed ## all that CI checks, on the embedded PostgreSQL and on each one of the system (ARGS="-k word")
 	@$(SUPPORT).pgtap install
+	@$(SUPPORT).chromium install
 	@$(MAKE) --no-print-directory lint
 	@$(SUPPORT).every_server $(ARGS)
 

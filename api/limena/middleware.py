@@ -33,9 +33,9 @@ HSTS: Final = "max-age=63072000; includeSubDomains"
 PERMISSIONS_POLICY: Final = ", ".join(
     f"{feature}=()"
     for feature in (
-        "accelerometer", "bluetooth", "camera", "display-capture", "fullscreen", "geolocation", "gyroscope", "hid",
+        "accelerometer", "camera", "display-capture", "fullscreen", "geolocation", "gyroscope", "hid",
         "magnetometer", "microphone", "midi", "payment", "publickey-credentials-get", "screen-wake-lock", "serial",
-        "usb", "web-share", "xr-spatial-tracking",
+        "usb", "xr-spatial-tracking",
     )
 )  # fmt: skip
 

@@ -34,6 +34,7 @@ from limena.config import ConfigError
 from limena.errors import Problem
 from limena.front_door import MEMORY, Budget
 from limena.metrics import Metrics
+from limena.pages import ASSETS
 from limena.services import services_of
 
 log = logging.getLogger("limena")
@@ -192,7 +193,7 @@ class RateLimits:
         self._metrics: Final = metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["path"] in _UNCOUNTED or scope["client"] is None:
+        if scope["type"] != "http" or scope["client"] is None or _is_uncounted(scope["path"]):
             await self._app(scope, receive, send)
             return
         address = parse_address(scope["client"][0])
@@ -237,6 +238,8 @@ def _known_account(scope: Scope) -> str | None:
     request = HTTPConnection(scope)
     account = services_of(request).devices.account_shown(request)
     return None if account is None else f"account {account}"
+def _is_uncounted(path: str) -> bool:
+    return path in _UNCOUNTED or path.startswith(ASSETS)
 
 
 def _budget(scope: Scope) -> Budget:

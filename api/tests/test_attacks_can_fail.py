@@ -99,7 +99,7 @@ BREAKAGES = [
         "the seal's key is a constant in a plan",
         _replaced(
             "limena_private.seal_context"
-            "(uuid, text, uuid, text, uuid, limena.member_role, text[], uuid, text, inet, text, text, text)",
+            "(uuid, text, uuid, text, uuid, limena.member_role, text[], uuid, text, inet, text, text, text, text)",
             (
                 "v_tenant_id text :=",
                 "v_secret bytea := (select s.secret from limena_private.seal_keys as s); v_tenant_id text :=",

@@ -16,6 +16,7 @@ from jsonschema import Draft202012Validator, FormatChecker
 from starlette.routing import Route
 
 from limena.errors import CODES
+from limena.pages import ASSETS, PAGES, Static
 from limena.routes import ENDPOINTS
 from limena.routing import Endpoint, Resource
 from support.api import Api
@@ -67,12 +68,16 @@ def check(document: dict[str, Any], schema: dict[str, Any], instance: object) ->
 
 
 def test_every_route_is_documented_and_the_other_way_round(api: Api, document: dict[str, Any]) -> None:
-    served = set()
+    served, pages = set(), []
     for route in api.app.routes:
         assert isinstance(route, Route), "a route that is not made from a declaration"
+        if isinstance(route.app, Static):
+            pages.append(route.path)
+            continue
         assert isinstance(route.app, Resource)
         served |= {f"{method} {route.path}" for method in route.app.endpoints}
     assert served == set(LABELS) == set(operations(document))
+    assert pages == [*PAGES, f"{ASSETS}{{name:path}}"], "all that is no API"
 
 
 def test_the_document_keeps_the_rules_of_openapi(document: dict[str, Any]) -> None:
@@ -161,9 +166,24 @@ def succeed(api: Api, owner: httpx.Client, endpoint: Endpoint) -> httpx.Response
     """A call of a route that works."""
     if endpoint.path.startswith("/api/v1/auth/"):
         return succeed_in_auth(api, endpoint)
+    if endpoint.tag == "ai":
+        return succeed_in_ai(owner, endpoint)
     body = {"name": "documented", "scopes": ["ai:read"]} if endpoint.method == "POST" else None
     made = owner.post("/api/v1/api-keys", json={"name": "to be revoked", "scopes": ["ai:read"]}).json()
     return owner.request(endpoint.method, fill(endpoint.path, made["id"]), json=body)
+
+
+def succeed_in_ai(owner: httpx.Client, endpoint: Endpoint) -> httpx.Response:
+    call = {"model": "documented", "estimated_tokens": 10}
+    path = endpoint.path
+    if "{id}" in path:
+        path = fill(path, owner.post("/api/v1/ai/reservations", json=call).json()["id"])
+    bodies: dict[str, dict[str, Any]] = {
+        "PATCH": {"is_enabled": True},
+        "POST": {"prompt_tokens": 4, "completion_tokens": 3, "latency_ms": 2} if path.endswith("settle") else call,
+    }
+    body = None if path.endswith("reset") else bodies.get(endpoint.method)
+    return owner.request(endpoint.method, path, json=body)
 
 
 def succeed_in_auth(api: Api, endpoint: Endpoint) -> httpx.Response:

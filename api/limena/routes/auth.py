@@ -732,6 +732,17 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
         status=204,
         answer=None,
     ),
+    ProcedureRoute(
+        method="GET",
+        path=f"{AUTH_PATH}tenants",
+        tag="identity",
+        summary="List one's tenants",
+        procedure="list_tenants",
+        permission=None,
+        accepts_api_keys=False,
+        query=("limit", "after"),
+        answer="MyTenantList",
+    ),
     HandlerRoute(
         method="POST",
         path=f"{AUTH_PATH}tenant",

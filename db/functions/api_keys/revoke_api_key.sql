@@ -1,6 +1,6 @@
 -- Revocation is an UPDATE that the policies allow or hide. A key of another tenant and a key that does not exist get
 -- the same answer, so that ids cannot be probed. Revoking twice is not an error: the second caller wanted what is
--- already true.
+-- already true. A frozen tenant's keys can be revoked: they may have leaked.
 create or replace function limena.revoke_api_key(p_id uuid)
 returns jsonb
 language plpgsql
@@ -11,7 +11,7 @@ as $$
 declare
     v_revoked_at timestamptz;
 begin
-    perform limena.require('api_keys:write');
+    perform limena.require_even_frozen('api_keys:write');
 
     update limena.api_keys as k
     set revoked_at = clock_timestamp()

@@ -36,6 +36,7 @@ begin
         k.prefix,
         k.last_four,
         m.role,
+        t.state,
         array(
             select r.permission
             from limena.role_permissions as r
@@ -73,7 +74,8 @@ begin
         p_ip => p_ip,
         p_user_agent => p_user_agent,
         p_key_name => v_key.name,
-        p_key_prefix => v_key.prefix
+        p_key_prefix => v_key.prefix,
+        p_tenant_state => v_key.state
     );
 
     -- Never waits: whoever holds the row is writing the same minute.

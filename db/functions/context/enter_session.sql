@@ -33,6 +33,7 @@ begin
         s.user_id,
         p.email,
         m.role,
+        coalesce(t.state, 'active') as state,
         array(
             select r.permission
             from limena.role_permissions as r
@@ -67,7 +68,8 @@ begin
         p_session_id => v_session.id,
         p_request_id => p_request_id,
         p_ip => p_ip,
-        p_user_agent => p_user_agent
+        p_user_agent => p_user_agent,
+        p_tenant_state => v_session.state
     );
 
     -- Never waits: whoever holds the row is writing the same minute.

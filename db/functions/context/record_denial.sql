@@ -32,6 +32,7 @@ begin
         p_tenant_id => (v_context ->> 'tenant_id')::uuid,
         p_action => 'access.denied',
         p_details => jsonb_build_object('permission', p_permission, 'route', p_route)
+            || case when (v_context -> 'withheld') ? p_permission then '{"reason": "tenant_frozen"}' else '{}' end::jsonb
     );
 end;
 $$;

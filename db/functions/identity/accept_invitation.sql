@@ -46,6 +46,9 @@ begin
     if not found then
         raise exception 'there is no such invitation' using errcode = 'P0002';
     end if;
+    if v_invitation.state <> 'active' then
+        raise exception 'the tenant is frozen' using errcode = 'LM001';
+    end if;
 
     select u.id, u.email, u.display_name into v_user from limena.users as u where u.email = v_invitation.email;
     perform limena_private.seal_context(
@@ -88,6 +91,6 @@ end;
 $$;
 
 comment on function limena.accept_invitation(bytea, text, text, text, inet, text) is
-'Accepts an invitation by the SHA-256 of its token. p_password_hash (bcrypt) and p_display_name are for a new user. Raises P0002 when there is no open invitation, 23505 for a member, 22023 or 23514 for a bad value.';
+'Accepts an invitation by the SHA-256 of its token. p_password_hash (bcrypt) and p_display_name are for a new user. Raises P0002 when there is no open invitation, LM001 when the tenant is frozen, 23505 for a member, 22023 or 23514 for a bad value.';
 
 grant execute on function limena.accept_invitation(bytea, text, text, text, inet, text) to limena_auth;

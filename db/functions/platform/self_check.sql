@@ -76,7 +76,54 @@ begin
     cross join lateral unnest(array[pg_get_expr(p.polqual, p.polrelid), pg_get_expr(p.polwithcheck, p.polrelid)]) as e (expression)
     where c.relnamespace = 'limena'::regnamespace
         and p.polroles[1] = 'limena_app'::regrole
-        and e.expression !~ 'limena\.(current_tenant_id|current_user_id|current_session_user_id|tenant_with|holds)\('
+        and e.expression !~ 'limena\.(current_tenant_id|current_user_id|current_session_user_id|tenant_with|tenant_even_frozen|holds)\('
+    union all
+    -- Two forms, so that a reader knows them all: by tenant; all or nothing where there is no tenant.
+    select 'policies', p.polrelid::regclass::text || ': ' || p.polname, 'is not in the form of limena_readonly''s policies'
+    from pg_policy as p
+    inner join pg_class as c on p.polrelid = c.oid
+    cross join lateral (
+        select
+            regexp_replace(replace(pg_get_expr(p.polqual, p.polrelid), 'limena.', ''), '\s+|\mAS \w+', '', 'g') as text,
+            case c.relname when 'tenants' then 'id' else 'tenant_id' end as tenant
+    ) as e
+    where c.relnamespace = 'limena'::regnamespace
+        and p.polroles[1] = 'limena_readonly'::regrole
+        and (
+            p.polcmd <> 'r'
+            or e.text is distinct from format(
+                '(((%1$s=ANY(ARRAY[(SELECTcovered_tenant_id())]))OR(SELECTcovers_all()))'
+                'AND((%1$s>=(SELECTcovered_from()))AND(%1$s<=(SELECTcovered_to()))))',
+                e.tenant
+            )
+            and (
+                coalesce(e.text !~ '^\(\(SELECTcovers_all\(\)\)(AND\(\w+>=CASEWHEN\(SELECTcovers_all\(\)\)THEN''[0-]*''::(uuid|text)ELSENULL::(uuid|text)END\))+\)$', true)
+                or c.relname = 'tenants'
+                or exists (
+                    select from pg_attribute as a
+                    where a.attrelid = c.oid and a.attname = 'tenant_id' and not a.attisdropped
+                )
+                -- An index whose first column is not bounded would be searched before the policy is asked.
+                or exists (
+                    select from pg_index as x
+                    inner join pg_attribute as a on x.indrelid = a.attrelid and x.indkey[0] = a.attnum
+                    where x.indrelid = c.oid
+                        and has_column_privilege('limena_readonly', c.oid, a.attnum, 'SELECT')
+                        and position('(' || a.attname || '>=CASE' in e.text) = 0
+                )
+            )
+        )
+    union all
+    -- What limena_readonly may read and has no policy for would stay empty for every operator.
+    select 'policies', c.oid::regclass::text, 'is granted to limena_readonly and has no policy for it'
+    from pg_class as c
+    where c.relnamespace = 'limena'::regnamespace
+        and c.relrowsecurity
+        and not c.relispartition
+        and has_any_column_privilege('limena_readonly', c.oid, 'SELECT')
+        and not exists (
+            select from pg_policy as p where p.polrelid = c.oid and p.polroles[1] = 'limena_readonly'::regrole
+        )
     union all
     select 'policies', 'limena.audit_logs: ' || p.polname, 'changes what may be done to the log'
     from pg_policy as p
@@ -109,7 +156,7 @@ begin
         )
         and k.conkey[1] <> t.attnum
         -- A secret's hash is unique on its own.
-        and k.conname not in ('api_keys_key_hash_key', 'invitations_token_hash_key')
+        and k.conname not in ('api_keys_key_hash_key', 'invitations_token_hash_key', 'operator_access_ticket_hash_key')
     union all
     select 'isolation', x.indexrelid::regclass::text, 'a unique index does not begin with tenant_id'
     from pg_index as x
@@ -118,7 +165,9 @@ begin
     where c.relnamespace = 'limena'::regnamespace
         and x.indisunique
         and x.indkey[0] <> t.attnum
-        and x.indexrelid::regclass::text not in ('limena.api_keys_key_hash_key', 'limena.invitations_token_hash_key')
+        and x.indexrelid::regclass::text not in (
+            'limena.api_keys_key_hash_key', 'limena.invitations_token_hash_key', 'limena.operator_access_ticket_hash_key'
+        )
     union all
 
     -- 3. Every table is audited, or on the list of those that are not.
@@ -127,7 +176,10 @@ begin
     where c.relnamespace = 'limena'::regnamespace
         and c.relkind in ('r', 'p')
         and not c.relispartition
-        and c.relname not in ('audit_logs', 'session_uses', 'api_key_uses', 'log_in_failures')
+        and c.relname not in (
+            'audit_logs', 'session_uses', 'api_key_uses', 'log_in_failures', 'ai_quotas', 'ai_quota_months', 'ai_reservations',
+            'ai_usage_logs', 'ai_usage_days'
+        )
         and 4 <> (
             select count(*)
             from pg_trigger as g
@@ -148,8 +200,29 @@ begin
     select 'audit', t.relation::text || '.' || a.attname, 'looks like a secret and is not redacted'
     from limena_private.audited_tables as t
     inner join pg_attribute as a on t.relation = a.attrelid and a.attnum > 0 and not a.attisdropped
-    where (a.atttypid = 'bytea'::regtype or a.atttypid <> 'timestamptz'::regtype and a.attname ~ '(hash|secret|token|password)')
+    where (a.atttypid = 'bytea'::regtype or a.atttypid <> all ('{timestamptz, integer, bigint}'::regtype[]) and a.attname ~ '(hash|secret|token|password)')
         and a.attname <> all (t.redacted_columns)
+    union all
+    -- What could be written, out of the tables that are registered and of the procedures' texts.
+    select 'audit', w.name, 'is not in limena.audit_actions'
+    from (
+        select t.entity_type || '.' || v.verb as name
+        from limena_private.audited_tables as t
+        cross join unnest('{created, updated, deleted, truncated}'::text[]) as v (verb)
+        where t.relation::text like 'limena.%'
+        union
+        select n.pair ->> 1
+        from limena_private.audited_tables as t
+        cross join lateral jsonb_array_elements(t.column_actions) as n (pair)
+        where t.relation::text like 'limena.%'
+        union
+        select l.found[1]
+        from pg_proc as p
+        cross join lateral regexp_matches(p.prosrc, 'p_action => ([^\n]*)', 'g') as e (found)
+        cross join lateral regexp_matches(e.found[1], '''([a-z_]+\.[a-z_]+)''', 'g') as l (found)
+        where p.pronamespace in ('limena'::regnamespace, 'limena_private'::regnamespace)
+    ) as w
+    where not exists (select from limena.audit_actions as a where a.name = w.name)
     union all
     select 'audit', 'limena.audit_logs', 'has no partition for ' || to_char(m.month, 'YYYY-MM')
     from unnest(array[date_trunc('month', now() at time zone 'UTC'), date_trunc('month', now() at time zone 'UTC') + interval '1 month']) as m (month)
@@ -234,7 +307,8 @@ begin
     where p.pronamespace in ('limena'::regnamespace, 'limena_private'::regnamespace)
         -- These are reached through definer functions alone, and every name in them is qualified.
         and p.oid::regprocedure::text not in (
-            'limena_private.seal(bytea,text,text)', 'limena_private.verified_context()', 'limena_private.platform_tenant_id()'
+            'limena_private.seal(bytea,text,text)', 'limena_private.verified_context()', 'limena_private.platform_tenant_id()',
+            'limena.ai_clock()'
         )
         and not coalesce('search_path=pg_catalog, pg_temp' = any (p.proconfig), false)
     union all
@@ -263,14 +337,15 @@ begin
     where p.pronamespace in ('limena'::regnamespace, 'limena_private'::regnamespace)
         and p.proname in (
             'current_context', 'current_permissions', 'current_tenant_id', 'current_user_id', 'find_people',
-            'has_permission', 'holds', 'require', 'seal', 'tenant_with', 'verified_context'
+            'has_permission', 'holds', 'is_withheld', 'require', 'require_even_frozen', 'seal', 'tenant_even_frozen', 'tenant_with',
+            'verified_context'
         )
         and (p.provolatile <> 's' or p.proparallel <> 'r')
     union all
     select 'functions', p.oid::regprocedure::text, 'enters a context and is not VOLATILE and PARALLEL UNSAFE'
     from pg_proc as p
     where p.pronamespace in ('limena'::regnamespace, 'limena_private'::regnamespace)
-        and p.proname in ('enter_api_key', 'enter_session', 'seal_context')
+        and p.proname in ('enter_api_key', 'enter_session', 'resume_access', 'seal_context')
         and (p.provolatile <> 'v' or p.proparallel <> 'u')
     union all
     select 'secrets', x.grantee || ' on ' || x.object, 'may read a hash or a password'
@@ -288,7 +363,7 @@ begin
         left join pg_roles as r on y.grantee = r.oid
         where c.relnamespace = 'limena'::regnamespace
             and c.relkind in ('r', 'p')
-            and (a.atttypid = 'bytea'::regtype or a.atttypid <> 'timestamptz'::regtype and a.attname ~ '(hash|secret|token|password)')
+            and (a.atttypid = 'bytea'::regtype or a.atttypid <> all ('{timestamptz, integer, bigint}'::regtype[]) and a.attname ~ '(hash|secret|token|password)')
             and y.grantee <> c.relowner
             and y.privilege_type in ('SELECT', 'UPDATE')
     ) as x
@@ -375,8 +450,9 @@ begin
         and a.attnum > 0
         and not a.attisdropped
         and a.attname in (
-            'email', 'display_name', 'ip', 'user_agent', 'actor_label', 'changes', 'details', 'last_four', 'prefix',
-            'recipient', 'parameters', 'tenant_name', 'subject', 'key_hash', 'token_hash', 'secret_hash', 'password_hash', 'entity_id', 'request_id', 'actor_id', 'name'
+            'email', 'display_name', 'login', 'reason', 'ticket_hash', 'ip', 'user_agent', 'actor_label', 'changes', 'details', 'last_four', 'prefix',
+            'recipient', 'parameters', 'tenant_name', 'subject', 'key_hash', 'token_hash', 'secret_hash', 'password_hash', 'entity_id', 'request_id', 'actor_id', 'name',
+            'model', 'idempotency_key'
         )
         and c.relname <> 'permissions'
         and a.attstattarget is distinct from 0;

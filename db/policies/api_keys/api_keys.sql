@@ -14,11 +14,12 @@ on limena.api_keys to limena_app;
 grant update (revoked_at)
 on limena.api_keys to limena_app;
 
--- api_keys:write sees them too: PostgreSQL asks for SELECT on the rows that an UPDATE's WHERE names.
+-- api_keys:write sees them too: PostgreSQL asks for SELECT on the rows that an UPDATE's WHERE names. In a frozen tenant
+-- as well: a key can be revoked there.
 drop policy if exists api_keys_select_app on limena.api_keys;
 create policy api_keys_select_app on limena.api_keys
 for select to limena_app
-using (tenant_id = any(array[(select limena.tenant_with('api_keys:read', 'api_keys:write'))]));
+using (tenant_id = any(array[(select limena.tenant_even_frozen('api_keys:read', 'api_keys:write'))]));
 
 -- Nobody makes a key in another's name, or one that holds more than they hold.
 drop policy if exists api_keys_insert_app on limena.api_keys;
@@ -30,8 +31,17 @@ with check (limena.holds(tenant_id, created_by, scopes || 'api_keys:write'::text
 drop policy if exists api_keys_update_app on limena.api_keys;
 create policy api_keys_update_app on limena.api_keys
 for update to limena_app
-using (tenant_id = any(array[(select limena.tenant_with('api_keys:write'))]) and revoked_at is null)
-with check (tenant_id = any(array[(select limena.tenant_with('api_keys:write'))]));
+using (tenant_id = any(array[(select limena.tenant_even_frozen('api_keys:write'))]) and revoked_at is null)
+with check (tenant_id = any(array[(select limena.tenant_even_frozen('api_keys:write'))]));
+
+-- What an operator's declared access covers.
+drop policy if exists api_keys_select_readonly on limena.api_keys;
+create policy api_keys_select_readonly on limena.api_keys
+for select to limena_readonly
+using (
+    (tenant_id = any(array[(select limena.covered_tenant_id())]) or (select limena.covers_all()))
+    and tenant_id between (select limena.covered_from()) and (select limena.covered_to())
+);
 
 -- For enter_api_key, before there is a context. No LOGIN role inherits from limena_owner.
 drop policy if exists api_keys_select_owner on limena.api_keys;

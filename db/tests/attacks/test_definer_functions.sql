@@ -31,7 +31,9 @@ select is(
             'current_user_id',
             'deployed_digest',
             'enter_api_key',
-            'enter_session', 'find_people', 'has_permission', 'holds', 'record_denial', 'switch_tenant', 'tenant_with'
+            'enter_session', 'find_people', 'has_permission', 'holds', 'is_withheld', 'list_tenants',
+            'record_denial', 'switch_tenant', 'tenant_even_frozen', 'tenant_with',
+            'release_ai_call', 'reserve_ai_call', 'reset_ai_quota', 'settle_ai_call', 'update_ai_settings'
         ]) as f (name)
     ),
     'limena_app can call these functions with the owner''s rights, and no other'

@@ -46,10 +46,27 @@ from (
             'verify_registration'
         ]
     ),
-    ('limena_readonly', array[]::text[]),
+    (
+        'limena_readonly',
+        array[
+            'ai_calls_at',
+            'ai_clock',
+            'close_access',
+            'covered_from',
+            'covered_people',
+            'covered_tenant_id',
+            'covered_to',
+            'covers_all',
+            'open_access',
+            'open_access_as',
+            'resume_access'
+        ]
+    ),
     (
         'limena_maintenance',
-        array['claim_mail', 'deployed_digest', 'ensure_partitions', 'prune', 'self_check', 'settle_mail']
+        array['check_ai_quotas',
+            'claim_mail', 'deployed_digest', 'ensure_partitions',
+            'expire_reservations', 'prune', 'self_check', 'settle_mail']
     )
 ) as r (name, functions);
 select is(

@@ -185,8 +185,12 @@ select results_eq(
     from (
         values
         (
-            'api_keys', 'api_key', '{tenant_id, id}'::text[], 'id', 'tenant', 'tenant_id', '{key_hash}'::text[],
-            '[["revoked_at", "api_key.revoked"]]'::jsonb, '{}'::text[]
+            'ai_settings', 'ai_settings', '{tenant_id}'::text[], 'tenant_id', 'tenant', 'tenant_id', '{}'::text[],
+            '[]'::jsonb, '{}'::text[]
+        ),
+        (
+            'api_keys', 'api_key', '{tenant_id, id}', 'id', 'tenant', 'tenant_id', '{key_hash}',
+            '[["revoked_at", "api_key.revoked"]]', '{}'
         ),
         (
             'invitations', 'invitation', '{tenant_id, id}', 'id', 'tenant', 'tenant_id', '{token_hash}',
@@ -195,6 +199,10 @@ select results_eq(
         (
             'memberships', 'membership', '{tenant_id, user_id}', 'user_id', 'tenant', 'tenant_id', '{}',
             '[["role", "membership.role_changed"]]', '{}'
+        ),
+        (
+            'operator_access', 'operator_access', '{tenant_id, id}', 'id', 'tenant', 'tenant_id', '{ticket_hash}',
+            '[["closed_at", "operator.access_closed"]]', '{}'
         ),
         (
             'outbox', 'mail', '{tenant_id, id}', 'id', 'tenant', 'tenant_id', '{}', '[]',
@@ -221,7 +229,9 @@ select results_eq(
             'sessions', 'session', '{id}', 'id', 'user', 'user_id', '{secret_hash}',
             '[["ended_at", "session.ended"]]', '{current_tenant_id}'
         ),
-        ('tenants', 'tenant', '{id}', 'id', 'tenant', 'id', '{}', '[]', '{}'),
+        (
+            'tenants', 'tenant', '{id}', 'id', 'tenant', 'id', '{}', '[["state", "tenant.state_changed"]]', '{}'
+        ),
         (
             'users', 'user', '{id}', 'id', 'user', 'id', '{password_hash}',
             '[["password_changed_at", "user.password_changed"], ["is_platform_admin", "user.platform_admin_changed"]]', '{}'

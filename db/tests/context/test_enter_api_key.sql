@@ -42,6 +42,7 @@ select is(
         'user_id', tests.user_id('a', 'owner'),
         'role', 'owner',
         'permissions', '["api_keys:read", "members:read", "tenant:own"]'::jsonb,
+        'withheld', '[]'::jsonb,
         'session_id', null,
         'request_id', 'request 1',
         'ip', '192.0.2.1',

@@ -31,6 +31,7 @@ select is(
             from limena.permission_matrix as m
             where m.role = 'admin'
         ),
+        'withheld', '[]'::jsonb,
         'session_id', tests.id('session', 'a admin'),
         'request_id', 'request 1',
         'ip', '2001:db8::1',
@@ -55,6 +56,7 @@ select is(
         'actor_label', 'viewer@b.example',
         'user_id', tests.user_id('b', 'viewer'),
         'role', 'viewer',
+        'withheld', '[]'::jsonb,
         'session_id', tests.id('session', 'b viewer'),
         'request_id', null,
         'ip', null,
@@ -76,6 +78,7 @@ select is(
         'user_id', tests.user_id('a', 'owner'),
         'role', null,
         'permissions', '[]'::jsonb,
+        'withheld', '[]'::jsonb,
         'session_id', tests.id('session', 'a owner'),
         'request_id', null,
         'ip', null,
@@ -93,7 +96,7 @@ select limena.enter_session(
 );
 select is(
     limena.current_context()
-    - '{tenant_id, actor_type, actor_id, actor_label, user_id, role, permissions}'::text[]
+    - '{tenant_id, actor_type, actor_id, actor_label, user_id, role, permissions, withheld}'::text[]
     - '{session_id, key_name, key_prefix}'::text[],
     jsonb_build_object('request_id', repeat('ü', 64), 'ip', '192.0.2.1', 'user_agent', repeat('ü', 512)),
     'what a client can make long is cut'

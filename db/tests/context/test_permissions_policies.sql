@@ -8,8 +8,10 @@ select is(tests.row_security_of('limena.permissions'), 'off', 'and no row-level 
 select results_eq(
     $$select tests.privileges_of('limena.permissions')$$,
     array[
-        'limena_app: select (name, description)', 'limena_auth: select (name, description)',
-        'limena_maintenance: select (name, description)', 'limena_readonly: select (name, description)'
+        'limena_app: select (name, description, works_when_frozen)',
+        'limena_auth: select (name, description, works_when_frozen)',
+        'limena_maintenance: select (name, description, works_when_frozen)',
+        'limena_readonly: select (name, description, works_when_frozen)'
     ],
     'exactly these privileges: everyone reads, nobody writes'
 );

@@ -7,14 +7,19 @@ select results_eq(
     array[
         'tenants_insert_owner: insert to limena_owner',
         'tenants_select_app: select to limena_app',
-        'tenants_select_owner: select to limena_owner'
+        'tenants_select_owner: select to limena_owner',
+        'tenants_select_readonly: select to limena_readonly',
+        'tenants_update_owner: update to limena_owner'
     ],
     'exactly these policies'
 );
 select is(tests.row_security_of('limena.tenants'), 'forced', 'row-level security binds the owner too');
 select results_eq(
     $$select tests.privileges_of('limena.tenants')$$,
-    array['limena_app: select (id, name, state, created_at)', 'limena_readonly: select (id, name, state, created_at)'],
+    array[
+        'limena_app: select (id, name, state, created_at, deletion_due_at)',
+        'limena_readonly: select (id, name, state, created_at, deletion_due_at)'
+    ],
     'exactly these privileges'
 );
 
@@ -77,7 +82,7 @@ select is(tests.outcome('select id from limena.tenants'), '42501', 'nor does lim
 set local role limena_owner;
 select is(tests.outcome('select id from limena.tenants'), '3', 'limena_owner finds them, for enter_… and log_in');
 select is(tests.outcome($$insert into limena.tenants (name) values ('new')$$), '1', 'makes one, for register_user');
-select is(tests.outcome($$update limena.tenants set name = 'mine'$$), '0', 'changes none: no policy says so');
+select is(tests.outcome($$update limena.tenants set name = 'mine'$$), '3', 'changes them, for the life cycle');
 select is(tests.outcome('delete from limena.tenants'), '0', 'and deletes none');
 
 select * from finish();

@@ -11,12 +11,19 @@ select results_eq(
     where n.nspname in ('limena', 'limena_private') and c.relkind not in ('i', 'I') and not c.relispartition$$)$q$,
     array[
         'S limena.audit_logs_seq_seq',
+        'p limena.ai_usage_logs',
         'p limena.audit_logs',
+        'r limena.ai_quota_months',
+        'r limena.ai_quotas',
+        'r limena.ai_reservations',
+        'r limena.ai_settings',
+        'r limena.ai_usage_days',
         'r limena.api_key_uses',
         'r limena.api_keys',
         'r limena.invitations',
         'r limena.log_in_failures',
         'r limena.memberships',
+        'r limena.operator_access',
         'r limena.outbox',
         'r limena.password_resets',
         'r limena.permissions',
@@ -31,6 +38,9 @@ select results_eq(
         'r limena_private.deployed_definitions',
         'r limena_private.deployed_files',
         'r limena_private.seal_keys',
+        'v limena.ai_limits',
+        'v limena.ai_quota_states',
+        'v limena.audit_actions',
         'v limena.isolation_report',
         'v limena.permission_matrix',
         'v limena_private.definer_functions',
@@ -45,8 +55,8 @@ select is_empty(
     where c.relnamespace = 'limena'::regnamespace
         and c.relispartition
         and c.relkind = 'r'
-        and c.relname !~ '^audit_logs_\d{4}_\d\d$'$$,
-    'and the months of the log'
+        and c.relname !~ '^(audit_logs|ai_usage_logs)_\d{4}_\d\d$'$$,
+    'and the months of the two logs'
 );
 select is_empty(
     $$select c.relname from pg_class as c where c.relnamespace = 'public'::regnamespace
@@ -128,7 +138,7 @@ select is_empty(
             k.relnamespace,
             case
                 when k.relname in ('sessions', 'session_uses') then '^\(+user_id = ANY \(ARRAY\[\( *SELECT (limena\.)?current_session_user_id\('
-                else '(tenant_with|current_tenant_id|holds)\('
+                else '(tenant_with|tenant_even_frozen|current_tenant_id|holds)\('
             end as context
         from pg_class as k
     ) as c on p.polrelid = c.oid
@@ -139,9 +149,10 @@ select is_empty(
             when 'limena_app' then
                 coalesce(pg_get_expr(p.polqual, p.polrelid) !~ c.context, false)
                 or coalesce(pg_get_expr(p.polwithcheck, p.polrelid) !~ c.context, false)
+            when 'limena_readonly' then p.polcmd <> 'r' or pg_get_expr(p.polqual, p.polrelid) !~ '^\(+(tenant_id|id) = ANY \(ARRAY\[\( SELECT (limena\.)?covered_tenant_id\(|^\(\( SELECT (limena\.)?covers_all\('
             else true
         end$$,
-    'a policy of limena_app asks for the context; limena_owner''s are plainly true; nobody else has one yet'
+    'a policy of limena_app asks for the context, limena_readonly''s for a declared access; limena_owner''s are plainly true'
 );
 select is_empty(
     $$select p.polrelid::regclass, p.polname
@@ -171,7 +182,7 @@ select results_eq(
     where c.relnamespace = 'limena'::regnamespace
         and (x.indisunique or x.indisexclusion)
         and x.indkey[0] <> t.attnum$$)$q$,
-    array['api_keys_key_hash_key', 'invitations_token_hash_key'],
+    array['api_keys_key_hash_key', 'invitations_token_hash_key', 'operator_access_ticket_hash_key'],
     'it is the first of each primary and unique key; hashes of secrets alone are unique without it'
 );
 select is_empty(
@@ -207,8 +218,8 @@ select results_eq(
                 and k.conkey[1] = t.attnum
                 and k.convalidated
         )$$)$q$,
-    array['audit_logs'],
-    'every tenant_id refers to something; the log alone outlives what it tells of'
+    array['ai_usage_logs', 'audit_logs'],
+    'every tenant_id refers to something; the logs alone outlive what they tell of'
 );
 select is_empty(
     $$select k.conrelid::regclass, k.conname
@@ -259,8 +270,11 @@ select results_eq(
     where c.relnamespace = 'limena'::regnamespace
         and c.relkind in ('r', 'p')
         and not c.relispartition
-        -- The log itself, what is written at each use, and counters.
-        and c.relname not in ('audit_logs', 'session_uses', 'api_key_uses', 'log_in_failures')$$)$q$,
+        -- The logs themselves, what is written at each use, and counters.
+        and c.relname not in (
+            'audit_logs', 'session_uses', 'api_key_uses', 'log_in_failures', 'ai_quotas', 'ai_quota_months', 'ai_reservations',
+            'ai_usage_logs', 'ai_usage_days'
+        )$$)$q$,
     'every table has the four statement-level triggers and no other, but for the list of exceptions'
 );
 select is_empty(
@@ -281,10 +295,18 @@ select results_eq(
         and c.relkind not in ('i', 'I')
         and p.line not like '%: select (%)'$$)$q$,
     array[
+        'limena.ai_limits limena_app: select on the table',
+        'limena.ai_limits limena_readonly: select on the table',
+        'limena.ai_quota_states limena_app: select on the table',
+        'limena.ai_quota_states limena_readonly: select on the table',
         'limena.api_key_uses limena_app: insert (tenant_id, api_key_id)',
         'limena.api_keys limena_app: insert (tenant_id, id, name, prefix, last_four, scopes, key_hash,'
         ' created_by, expires_at)',
         'limena.api_keys limena_app: update (revoked_at)',
+        'limena.audit_actions limena_app: select on the table',
+        'limena.audit_actions limena_auth: select on the table',
+        'limena.audit_actions limena_maintenance: select on the table',
+        'limena.audit_actions limena_readonly: select on the table',
         'limena.invitations limena_app: insert (tenant_id, id, email, role, token_hash, invited_by)',
         'limena.isolation_report limena_maintenance: select on the table',
         'limena.isolation_report limena_readonly: select on the table',
@@ -303,7 +325,10 @@ select is_empty(
     cross join pg_roles as r
     where c.relnamespace in ('limena'::regnamespace, 'limena_private'::regnamespace)
         and c.relkind in ('r', 'p', 'v', 'm', 'f')
-        and (a.atttypid = 'bytea'::regtype or a.attname ~ '(hash|secret|password|token)')
+        and (
+            a.atttypid = 'bytea'::regtype
+            or a.atttypid not in ('integer'::regtype, 'bigint'::regtype) and a.attname ~ '(hash|secret|password|token)'
+        )
         and not r.rolsuper
         and r.rolname !~ '^pg_'
         and r.rolname <> 'limena_owner'
@@ -336,21 +361,31 @@ select results_eq(
         and a.attstattarget is distinct from 0
     group by c.relname$$)$q$,
     array[
+        'ai_quota_months: tenant_id, month, used_tokens, reserved_tokens',
+        'ai_quotas: tenant_id, as_of, calls, used_tokens, reserved_tokens, written_off_tokens,'
+        ' warned_percent, trip_cause, tripped_at, trip_ends_at',
+        'ai_reservations: tenant_id, id, actor_type, estimated_tokens, state, created_at, expires_at, closed_at',
+        'ai_settings: tenant_id, is_enabled, is_allowed, max_calls_per_hour, max_tokens_per_month,'
+        ' calls_per_hour, tokens_per_month',
+        'ai_usage_days: tenant_id, day, actor_type, outcome, calls, prompt_tokens, completion_tokens, latency_ms',
+        'ai_usage_logs: tenant_id, occurred_at, actor_type, outcome, prompt_tokens, completion_tokens, latency_ms,'
+        ' recorded_at',
         'api_key_uses: tenant_id, api_key_id, last_used_at',
         'api_keys: tenant_id, id, scopes, created_by, created_at, expires_at, revoked_at',
         'audit_logs: tenant_id, occurred_at, seq, id, action, actor_type, entity_type',
         'invitations: tenant_id, id, role, invited_by, created_at, expires_at, accepted_at',
         'log_in_failures: failures, last_failed_at, blocked_until',
         'memberships: tenant_id, user_id, role, created_at',
+        'operator_access: tenant_id, id, covers_all, user_id, opened_by_xid, opened_at, expires_at, closed_at',
         'outbox: tenant_id, id, template, created_at, attempts, due_at, delivered_at, abandoned_at, expires_at',
         'password_resets: id, user_id, created_at, expires_at, used_at',
-        'permissions: name, description',
+        'permissions: name, description, works_when_frozen',
         'refresh_tokens: id, session_id, user_id, issued_at, expires_at, spent_at',
         'registrations: id, created_at, expires_at, used_at',
         'role_permissions: role, permission',
         'session_uses: session_id, user_id, last_seen_at',
         'sessions: id, user_id, current_tenant_id, created_at, expires_at, ended_at',
-        'tenants: id, state, created_at',
+        'tenants: id, state, created_at, deletion_due_at',
         'users: id, is_platform_admin, created_at, password_changed_at'
     ],
     'columns with personal data, hashes and free text have none'

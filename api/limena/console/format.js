@@ -1,0 +1,70 @@
+// Numbers, sizes, times and names as people read them. Refuses to make markup: text and <time> elements alone.
+
+const DATE_TIME = new Intl.DateTimeFormat(undefined, { dateStyle: 'medium', timeStyle: 'short' });
+const DATE = new Intl.DateTimeFormat(undefined, { dateStyle: 'medium' });
+const NUMBER = new Intl.NumberFormat();
+const COMPACT = new Intl.NumberFormat(undefined, { notation: 'compact', maximumFractionDigits: 1 });
+const PERCENT = new Intl.NumberFormat(undefined, { style: 'percent', maximumFractionDigits: 0 });
+const RELATIVE = new Intl.RelativeTimeFormat('en', { numeric: 'auto' });
+const STEPS = [['day', 86400], ['hour', 3600], ['minute', 60]];
+
+export const number = (value) => NUMBER.format(value);
+export const compact = (value) => COMPACT.format(value);
+export const percent = (part, whole) => PERCENT.format(whole ? part / whole : 0);
+
+export function bytes(count) {
+  const units = ['byte', 'kilobyte', 'megabyte', 'gigabyte'];
+  let index = 0;
+  while (count >= 1000 && index < units.length - 1) {
+    count /= 1000;
+    index += 1;
+  }
+  const style = { style: 'unit', unit: units[index], maximumFractionDigits: index ? 1 : 0 };
+  return new Intl.NumberFormat(undefined, style).format(count);
+}
+
+export function utc(iso) {
+  return `${new Date(iso).toISOString().slice(0, 19).replace('T', ' ')} UTC`;
+}
+
+function timeElement(iso, text) {
+  const element = document.createElement('time');
+  element.dateTime = iso;
+  element.title = utc(iso);
+  element.textContent = text;
+  return element;
+}
+
+/** In the reader's zone, with the exact UTC in the title. */
+export function dateTime(iso) {
+  return iso ? timeElement(iso, DATE_TIME.format(new Date(iso))) : '–';
+}
+
+export function date(iso) {
+  return iso ? timeElement(iso, DATE.format(new Date(iso))) : '–';
+}
+
+/** “3 hours ago”, within a month; a date beyond. */
+export function ago(iso) {
+  if (!iso) return 'never';
+  const seconds = (new Date(iso) - Date.now()) / 1000;
+  if (Math.abs(seconds) > 30 * 86400) return date(iso);
+  const [unit, size] = STEPS.find(([, length]) => Math.abs(seconds) >= length) ?? [null, 1];
+  return timeElement(iso, unit ? RELATIVE.format(Math.round(seconds / size), unit) : 'just now');
+}
+
+/** `api_key.created` → “API key created”. */
+export function words(code) {
+  const text = String(code ?? '').replace(/[._-]+/g, ' ').replace(/\b(api|ai|ip|id|csv|url)\b/gi, (short) => short.toUpperCase());
+  return text.charAt(0).toUpperCase() + text.slice(1);
+}
+
+/** What a browser says of itself, as short as it can be told. */
+export function device(agent) {
+  if (!agent) return 'Unknown device';
+  const browser = /\b(Edg|OPR|Firefox|Chrome|Safari)\b/.exec(agent)?.[1];
+  const system = /\b(Windows|Android|iPhone|iPad|Mac OS X|Linux)\b/.exec(agent)?.[1];
+  const names = { Edg: 'Edge', OPR: 'Opera', 'Mac OS X': 'macOS' };
+  if (!browser) return agent.length > 60 ? `${agent.slice(0, 60)}…` : agent;
+  return [names[browser] ?? browser, system && (names[system] ?? system)].filter(Boolean).join(' on ');
+}

@@ -1,0 +1,236 @@
+"""The console in a real Chromium on a real server: each page as those who see it, and what must not happen on any.
+
+Every visit fails on an error or a warning of the page, on a violation of its CSP, and on a request to another origin
+(`support.console`).
+"""
+
+import re
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Dialog, Page, expect
+
+from support.api import Api, make_demo, serve
+from support.console import Browser, open_browser
+from support.databases import Database, create_database
+
+
+@pytest.fixture(scope="module")
+def console(template: Database) -> Iterator[Api]:
+    """A server with a database of its own: what other tests leave in theirs is no page to look at."""
+    database = create_database(template.server, "console", template)
+    with serve(database, make_demo(database)) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def browser(console: Api) -> Iterator[Browser]:
+    with open_browser(console.base_url) as running:
+        yield running
+
+
+@pytest.fixture(autouse=True)
+def _nobody_waits(console: Api) -> None:
+    """All log in from one address: a failure of one test must not keep the next one waiting."""
+    with console.database.connect() as connection:
+        connection.execute("delete from limena.log_in_failures")
+
+
+def heading(page: Page) -> str:
+    return page.locator("main h1").inner_text()
+
+
+def stored(page: Page) -> str:
+    """All that a page can find again after a reload, and what it shows now."""
+    text: str = page.evaluate(
+        """async () => JSON.stringify([
+            {...localStorage}, {...sessionStorage}, document.cookie, location.href, history.state, window.name,
+            document.documentElement.outerHTML,
+            [...document.querySelectorAll('input, textarea')].map((one) => one.value),
+            await indexedDB.databases(), await caches.keys(),
+        ])"""
+    )
+    return text
+
+
+# In and out
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+def test_one_logs_in_where_one_was_going_and_out(console: Api, browser: Browser) -> None:
+    owner = console.person()
+    with browser.visit("/settings/audit-log?action=api_key.created", expects={401}) as visit:
+        page = visit.page
+        assert heading(page) == "Log in"
+        page.get_by_label("E-mail address").fill(owner.email)
+        page.get_by_label("Password").fill("wrong horse battery staple")
+        page.get_by_role("button", name="Log in").click()
+        expect(page.get_by_role("alert")).to_contain_text("is wrong")
+        visit.log_in(owner.email, owner.password)
+        assert heading(page) == "Audit log"
+        assert page.url.endswith("/settings/audit-log?action=api_key.created")
+        page.get_by_role("button", name="Log out").click()
+        expect(page.get_by_role("heading", name="Log in")).to_be_visible()
+        page.reload()
+        expect(page.get_by_role("heading", name="Log in")).to_be_visible()
+
+
+def test_tokens_are_in_memory_alone_and_a_reload_comes_back(console: Api, browser: Browser) -> None:
+    with browser.visit("/settings/security", person=console.person()) as visit:
+        token = re.compile(r"eyJ[A-Za-z0-9_-]+\.")
+        assert token.search(stored(visit.page)) is None
+        visit.page.reload()
+        visit.settle()
+        assert heading(visit.page) == "Security"
+        cookies = {one["name"]: one for one in visit.context.cookies()}
+        assert cookies.keys() == {"limena_refresh", "limena_csrf"}
+        assert cookies["limena_refresh"]["httpOnly"]
+        assert visit.page.evaluate("document.cookie").startswith("limena_csrf=")
+
+
+def test_a_session_that_was_ended_leads_to_the_log_in_and_back(console: Api, browser: Browser) -> None:
+    admin = console.person("admin")
+    with browser.visit("/settings/members", person=admin, expects={401}) as visit:
+        with console.database.connect() as connection:
+            connection.execute("update limena.sessions set ended_at = now() where ended_at is null")
+        visit.page.get_by_role("link", name="Audit log").click()
+        expect(visit.page.get_by_text("Your session has ended.")).to_be_visible()
+        visit.log_in(admin.email, admin.password)
+        assert heading(visit.page) == "Audit log"
+
+
+def test_tabs_refresh_together_and_leave_together(console: Api, browser: Browser) -> None:
+    """One session, five pages at once: nobody is logged out, and nothing is taken for a theft."""
+    with browser.visit("/", person=console.person()) as visit:
+        tabs = [visit.page, *(visit.new_tab() for _ in range(4))]
+        for tab in tabs:
+            tab.goto(f"{visit.base_url}/settings/security", wait_until="commit")
+        for tab in tabs:
+            expect(tab.get_by_role("heading", name="Security")).to_be_visible()
+            expect(tab.get_by_text("This one")).to_be_visible()
+        # One session, five pages, five rotations in a row: none was taken for a theft.
+        with console.database.connect() as connection:
+            row = connection.execute(
+                "select count(*) from limena.audit_logs where action = 'refresh_token.reused'"
+            ).fetchone()
+        assert row == (0,)
+        tabs[2].get_by_role("button", name="Log out").click()
+        for tab in tabs:
+            expect(tab.get_by_role("heading", name="Log in")).to_be_visible()
+
+
+def test_a_change_without_the_csrf_token_is_refused_and_the_page_fetches_one(console: Api, browser: Browser) -> None:
+    with browser.visit("/settings/security", person=console.person(), expects={403}) as visit:
+        sent: list[str | None] = []
+        visit.page.on(
+            "request", lambda one: sent.append(one.headers.get("x-csrf-token")) if one.method == "POST" else None
+        )
+        # As if a sibling domain had planted a cookie of its own.
+        visit.page.evaluate("document.cookie = 'limena_csrf=' + 'A'.repeat(64) + '; path=/'")
+        visit.page.get_by_role("button", name="Log out").click()
+        expect(visit.page.get_by_role("heading", name="Log in")).to_be_visible()
+        assert sent[0] == "A" * 64
+        assert len(sent) == 2
+        assert sent[1] not in (None, "A" * 64)
+
+
+# API keys
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+def open_new_key(page: Page, name: str) -> str:
+    page.get_by_role("button", name="Create an API key").first.click()
+    dialog = page.get_by_role("dialog")
+    boxes = dialog.get_by_role("checkbox")
+    assert boxes.count() > 10
+    assert not any(boxes.nth(number).is_checked() for number in range(boxes.count()))
+    dialog.get_by_role("textbox", name="Name").fill(name)
+    dialog.get_by_role("button", name="Create", exact=True).click()
+    expect(dialog.get_by_text("needs one choice at least")).to_be_visible()
+    dialog.get_by_label("members:read").check()
+    dialog.get_by_role("button", name="Create", exact=True).click()
+    expect(page.get_by_role("dialog", name="Your new API key")).to_be_visible()
+    return page.locator(".key").inner_text()
+
+
+def test_a_key_is_shown_until_it_is_copied_and_confirmed_and_never_again(console: Api, browser: Browser) -> None:
+    with browser.visit("/", person=console.person()) as visit:
+        page = visit.page
+        page.get_by_role("link", name="API keys").click()
+        visit.settle()
+        key = open_new_key(page, "from the console")
+        assert re.fullmatch(r"lmn_[0-9A-Za-z]{49}", key)
+        dialog = page.get_by_role("dialog", name="Your new API key")
+        done, confirm = dialog.get_by_role("button", name="Done"), dialog.get_by_role("checkbox")
+        for _ in range(3):
+            page.keyboard.press("Escape")
+        page.mouse.click(3, 3)
+        page.evaluate("history.back()")
+        expect(dialog.get_by_role("alert")).to_contain_text("Not yet")
+        page.evaluate("document.querySelector('dialog').close()")
+        expect(dialog).to_be_visible()
+        assert page.url.endswith("/settings/api-keys")
+        expect(done).to_be_disabled()
+        expect(confirm).to_be_disabled()
+        dialogs: list[str] = []
+
+        def stay(one: Dialog) -> None:
+            dialogs.append(one.type)
+            one.dismiss()
+
+        page.once("dialog", stay)
+        page.evaluate("setTimeout(() => location.reload())")
+        page.wait_for_timeout(300)
+        assert dialogs == ["beforeunload"]
+        dialog.get_by_role("button", name="Copy").click()
+        expect(done).to_be_disabled()
+        confirm.check()
+        done.click()
+        expect(dialog).to_have_count(0)
+        assert page.evaluate("navigator.clipboard.readText()") == key
+        visit.settle()
+        page.evaluate("navigator.clipboard.writeText('')")
+        secret = key.removeprefix("lmn_")[6:-4]  # prefix and last four are what a list shows
+        assert secret not in stored(page)
+        expect(page.get_by_text("from the console")).to_be_visible()
+        page.reload()
+        visit.settle()
+        assert secret not in stored(page)
+        assert console.person().client(key).get("/api/v1/members").status_code == 200
+
+
+def test_a_key_is_revoked(console: Api, browser: Browser) -> None:
+    key = console.make_key("members:read")
+    with browser.visit("/settings/api-keys", person=console.person()) as visit:
+        row = visit.page.get_by_role("row").filter(has_text=f"{key[:10]}…{key[-4:]}")
+        row.get_by_role("button", name="Revoke").click()
+        visit.page.get_by_role("dialog").get_by_role("button", name="Revoke").click()
+        expect(row.get_by_text("Revoked")).to_be_visible()
+    assert console.person().client(key).get("/api/v1/members").status_code == 401
+
+
+# Roles
+# ---------------------------------------------------------------------------------------------------------------------
+
+SETTINGS = {
+    "viewer": ["Tenant", "Members", "Integrations", "AI", "Security"],
+    "member": ["Tenant", "Members", "Integrations", "AI", "Security"],
+    "admin": ["Tenant", "Members", "API keys", "Integrations", "Audit log", "AI", "Security"],
+    "owner": ["Tenant", "Members", "API keys", "Integrations", "Audit log", "AI", "Security"],
+}
+
+
+@pytest.mark.parametrize("role", SETTINGS)
+def test_each_role_finds_its_pages(console: Api, browser: Browser, role: str) -> None:
+    with browser.visit("/settings/members", person=console.person(role)) as visit:
+        links = visit.page.get_by_role("navigation").get_by_role("link").all_inner_texts()
+        assert [one for one in links if one not in ("Limena", "Overview")] == SETTINGS[role]
+        expect(visit.page.get_by_role("row").filter(has_text="Edith Clarke")).to_be_visible()
+        mays = role in ("admin", "owner")
+        assert (visit.page.get_by_role("button", name="Invite someone").count() == 1) == mays
+        assert (visit.page.get_by_label("Role of Edith Clarke").count() == 1) == mays
+
+
+def test_a_page_that_is_not_for_a_role_says_what_it_needs(console: Api, browser: Browser) -> None:
+    with browser.visit("/settings/audit-log", person=console.person("viewer"), expects={403}) as visit:
+        expect(visit.page.get_by_text("It needs the permission").first).to_contain_text("audit:read")
