@@ -238,6 +238,8 @@ def _known_account(scope: Scope) -> str | None:
     request = HTTPConnection(scope)
     account = services_of(request).devices.account_shown(request)
     return None if account is None else f"account {account}"
+
+
 def _is_uncounted(path: str) -> bool:
     return path in _UNCOUNTED or path.startswith(ASSETS)
 

@@ -16,6 +16,7 @@ for select to limena_readonly
 using (
     (select limena.covers_all())
     and id >= case when (select limena.covers_all()) then '00000000-0000-0000-0000-000000000000'::uuid end
+    and expires_at >= case when (select limena.covers_all()) then '-infinity'::timestamptz end
 );
 
 -- For request_registration, verify_registration and prune. No LOGIN role inherits from limena_owner.
