@@ -200,7 +200,7 @@ def succeed_in_auth(api: Api, endpoint: Endpoint) -> httpx.Response:
     name = path.removeprefix("/api/v1/auth/")
     match name:
         case "verify":
-            bodies[name] = {"token": ask_to_register(api)}
+            bodies[name] = {"token": ask_to_register(api), "password": "seven violet umbrellas hum"}
         case "password/reset":
             bodies[name] = {"token": ask_for_reset(api, new.email), "new_password": "seven violet umbrellas hum"}
     return new.client.request(endpoint.method, path, json=bodies.get(name))
