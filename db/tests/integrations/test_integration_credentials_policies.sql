@@ -7,6 +7,7 @@ select results_eq(
     $$select tests.policies_of('limena.integration_credentials')$$,
     array[
         'integration_credentials_delete_app: delete to limena_app',
+        'integration_credentials_delete_owner: delete to limena_owner',
         'integration_credentials_insert_app: insert to limena_app',
         'integration_credentials_insert_owner: insert to limena_owner',
         'integration_credentials_select_app: select to limena_app',
@@ -130,7 +131,7 @@ select is(
     tests.outcome('update limena.integration_credentials set key_version = 2'), '2', 'changes, for the rotation'
 );
 select is(tests.outcome(pg_temp.adding('a', tests.integration_id('a'))), '1', 'makes, for a refresh');
-select is(tests.outcome('delete from limena.integration_credentials'), '0', 'and deletes none');
+select is(tests.outcome('delete from limena.integration_credentials'), '2', 'and deletes, for erase_tenant');
 
 -- What is recorded of it.
 set local role postgres;

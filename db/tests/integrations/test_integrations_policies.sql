@@ -6,7 +6,7 @@ select plan(24);
 select results_eq(
     $$select tests.policies_of('limena.integrations')$$,
     array[
-        'integrations_insert_app: insert to limena_app', 'integrations_select_app: select to limena_app',
+        'integrations_delete_owner: delete to limena_owner', 'integrations_insert_app: insert to limena_app', 'integrations_select_app: select to limena_app',
         'integrations_select_owner: select to limena_owner', 'integrations_select_readonly: select to limena_readonly',
         'integrations_update_app: update to limena_app', 'integrations_update_owner: update to limena_owner'
     ],
@@ -118,7 +118,7 @@ select is(
     tests.outcome('update limena.integrations set refresh_leased_until = now()'), '2', 'changes them, for the lease'
 );
 select is(tests.outcome(pg_temp.adding('a', tests.user_id('a', 'owner'))), '42501', 'makes none: no policy says so');
-select is(tests.outcome('delete from limena.integrations'), '0', 'and deletes none');
+select is(tests.outcome('delete from limena.integrations'), '2', 'and deletes them, for erase_tenant');
 
 -- What is recorded of it.
 set local role limena_app;
