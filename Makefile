@@ -40,7 +40,7 @@ test: $(VENV)/.installed ## all that CI checks, on the embedded PostgreSQL and o
 	@$(SUPPORT).every_server $(ARGS)
 
 bench: $(VENV)/.installed ## measure, side by side in one run; writes bench/results/
-	@$(PY) -m bench $(ARGS)
+	@PYTHONPATH=api/tests $(PY) -m bench $(ARGS)
 
 soak: $(VENV)/.installed ## crash, load and large-data checks that take longer than a test run may
 	@$(PY) -m bench.soak $(ARGS)

@@ -15,6 +15,8 @@ const SETTINGS = [
   ['/settings/security', 'Security', null],
 ];
 
+const PLACES = Object.fromEntries(SETTINGS.map(([path, text]) => [path, `Settings: ${text}`]));
+
 let me = null;
 let tenants = [];
 let polledAt = 0;
@@ -101,7 +103,7 @@ function drawBanner() {
     h('section', { class: `notice ${['critical', 'error', 'danger'].includes(notice.severity) ? 'bad' : notice.severity === 'warning' ? 'warn' : 'info'}`, 'aria-label': notice.title },
       h('p', { class: 'strong' }, said(notice.title)),
       h('p', {}, said(notice.detail), notice.until && [' Until ', dateTime(notice.until), '.']),
-      notice.action && h('p', {}, said(notice.action)),
+      notice.action && h('p', {}, notice.action in PLACES ? link(notice.action, PLACES[notice.action]) : said(notice.action)),
     )));
 }
 
