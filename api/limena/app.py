@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Final, cast
 
 from starlette.applications import Starlette
@@ -60,13 +60,23 @@ def create_app(settings: Settings, *, endpoints: Sequence[Endpoint] = ENDPOINTS)
         timeout=settings.pool_timeout_seconds,
         statement_timeout_ms=settings.statement_timeout_ms,
     )
+    readonly_pool = settings.readonly_dsn and create_call_pool(
+        settings.readonly_dsn,
+        name="limena operators",
+        size=settings.readonly_pool_size,
+        timeout=settings.pool_timeout_seconds,
+        statement_timeout_ms=settings.statement_timeout_ms,
+    )
     hasher = PasswordHasher(settings.bcrypt_cost, settings.password_workers)
     metrics = Metrics()
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
         try:
-            async with app_pool, auth_pool:  # does not wait: the database may come later
+            async with AsyncExitStack() as pools:
+                for pool in (app_pool, auth_pool, readonly_pool):
+                    if pool:
+                        await pools.enter_async_context(pool)  # does not wait: the database may come later
                 yield
         finally:
             hasher.close()
@@ -88,7 +98,7 @@ def create_app(settings: Settings, *, endpoints: Sequence[Endpoint] = ENDPOINTS)
         settings=settings,
         keys=KeyRing.from_settings(settings),
         hasher=hasher,
-        database=Database(app_pool, auth_pool, procedures_of(endpoints)),
+        database=Database(app_pool, auth_pool, procedures_of(endpoints), readonly_pool=readonly_pool or None),
         csrf=Csrf(
             secrets.derive(settings.secret_key, secrets.CSRF),
             base_url=settings.base_url,

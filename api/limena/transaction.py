@@ -60,20 +60,33 @@ class ApiKeyCredential:
 
 Credential: TypeAlias = SessionCredential | ApiKeyCredential
 
+_ALWAYS_CALLED: Final = frozenset(
+    {SessionCredential.entry, ApiKeyCredential.entry, "record_denial", "open_access_as", "resume_access"}
+)
+
 
 class Database:
     """The API's pools, and what it knows of the procedures that it calls through them."""
 
-    def __init__(self, app_pool: CallPool, auth_pool: CallPool, procedures: Iterable[str]) -> None:
+    def __init__(
+        self,
+        app_pool: CallPool,
+        auth_pool: CallPool,
+        procedures: Iterable[str],
+        *,
+        readonly_pool: CallPool | None = None,
+    ) -> None:
         self.app_pool: Final = app_pool
         self._auth_pool: Final = auth_pool
-        self._names: Final = frozenset(procedures) | {SessionCredential.entry, ApiKeyCredential.entry, "record_denial"}
+        self._readonly_pool: Final = readonly_pool
+        self._names: Final = frozenset(procedures) | _ALWAYS_CALLED
         self._catalog: Catalog | None = None
 
     def note_pools(self, metrics: Metrics) -> None:
         """How full the pools are, at this moment."""
-        for name, pool in (("app", self.app_pool), ("auth", self._auth_pool)):
-            metrics.note_pool(name, pool.get_stats())
+        for name, pool in (("app", self.app_pool), ("auth", self._auth_pool), ("readonly", self._readonly_pool)):
+            if pool is not None:
+                metrics.note_pool(name, pool.get_stats())
 
     async def catalog(self) -> Catalog:
         """The signatures of all procedures that the API calls, read when they are first needed and kept. Raises
@@ -139,6 +152,32 @@ class Database:
         statement = (await self.catalog()).statement(procedure, None)
         values = statement.bind(_encode(origin(request)) | dict(arguments), {})
         return await _run(self._auth_pool, statement, values)
+
+    async def call_operator(
+        self,
+        procedure: str,
+        arguments: Mapping[str, Wire],
+        *,
+        credential: SessionCredential,
+        reason: str,
+        request: HTTPConnection,
+        tenant_id: UUID | None = None,
+    ) -> bytes | None:
+        """The JSON text that a procedure returns which reads across tenants, as limena_readonly, in the name of a
+        platform admin. `tenant_id` None: all tenants.
+
+        Two transactions: the first declares the access, in the log of each tenant that it covers, and commits; only
+        then has it effect. Raises `Problem`: 401 for the session, 403 for whoever is no platform admin, 503 without
+        LIMENA_READONLY_DSN, else as `call` does."""
+        if self._readonly_pool is None:
+            raise Problem("unavailable", "This server has no log-in for operators: LIMENA_READONLY_DSN is not set.")
+        catalog = await self.catalog()
+        statement = catalog.statement("open_access_as", None)
+        declared = {"p_session_hash": credential.secret_hash, "p_reason": reason, "p_tenant_id": tenant_id}
+        values = statement.bind(_encode(declared | origin(request)), {})
+        ticket = await _run(self._readonly_pool, statement, values, refusal=credential.refusal)
+        statement = catalog.statement(procedure, "resume_access")
+        return await _run(self._readonly_pool, statement, statement.bind(arguments, {"p_ticket": ticket}))
 
     async def ask(self, procedure: str) -> bytes | None:
         """The answer of a procedure without arguments that tells nothing of any tenant, as limena_app."""

@@ -16,7 +16,7 @@ import pytest
 
 from limena.tokens import issue_access_token, issue_refresh_token
 from support.api import Api
-from support.csrf import HEADER, token_for
+from support.csrf import HEADER, TLS, token_for
 from support.databases import Database
 from support.people import (
     PASSWORD,
@@ -44,7 +44,7 @@ def refresh_with(api: Api, cookie: str) -> httpx.Response:
     shown = httpx.Headers({"Cookie": f"limena_refresh={cookie}"})
     token = token_for(api.base_url, shown)
     headers = {"Cookie": f"limena_refresh={cookie}; limena_csrf={token}", HEADER: token}
-    return httpx.post(f"{api.base_url}{AUTH}/refresh", headers=headers, timeout=30)
+    return httpx.post(f"{api.base_url}{AUTH}/refresh", headers=headers, timeout=30, verify=TLS)
 
 
 def cookie_of(response: httpx.Response) -> str:
@@ -52,7 +52,7 @@ def cookie_of(response: httpx.Response) -> str:
 
 
 def me(api: Api, access_token: str) -> httpx.Response:
-    return httpx.get(f"{api.base_url}/api/v1/me", headers={"Authorization": f"Bearer {access_token}"})
+    return httpx.get(f"{api.base_url}/api/v1/me", headers={"Authorization": f"Bearer {access_token}"}, verify=TLS)
 
 
 def session_of(new: Newcomer) -> bytes:
@@ -554,7 +554,7 @@ def test_an_access_token_that_is_malformed_is_401_on_every_route_of_a_session(ap
     ]:
         for method, path in [("POST", "logout"), ("POST", "password"), ("POST", "tenant"), ("GET", "sessions")]:
             headers = {b"Authorization": b"Bearer" + (b" " + token.encode("latin-1") if token else b"")}
-            answer = httpx.request(method, f"{api.base_url}{AUTH}/{path}", headers=headers)
+            answer = httpx.request(method, f"{api.base_url}{AUTH}/{path}", headers=headers, verify=TLS)
             assert answer.status_code == 401, (token, method, path)
 
 

@@ -358,9 +358,8 @@ def test_no_value_of_any_field_makes_the_server_fail(owner: httpx.Client, route:
     assert isinstance(route, ProcedureRoute | HandlerRoute)
     names = [*route.body, *getattr(route, "query", ())]
     dice = random.Random(20)
-    requests: list[dict[str, Any]] = [{name: value} for name, value in itertools.product(names, NASTY)]
     good = dict(route.example or {})
-    requests += [good | request for request in requests if route.body]
+    requests: list[dict[str, Any]] = [good | {name: value} for name, value in itertools.product(names, NASTY)]
     requests += [{name: dice.choice(NASTY) for name in names if dice.random() < 0.7} for _ in range(30)]
 
     def send(fields: dict[str, Any]) -> None:

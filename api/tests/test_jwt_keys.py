@@ -29,7 +29,7 @@ from limena.tokens import (
     verify_refresh_token,
 )
 from support.api import Api
-from support.csrf import HEADER, token_for
+from support.csrf import HEADER, TLS, token_for
 from support.people import register
 
 ISSUER = "https://limena.example.com"
@@ -209,12 +209,12 @@ def test_a_rolling_restart_over_http(api: Api, start_api: Callable[..., Api], fi
     for process in [new, old, new, new, old, old]:
         csrf = token_for(process.base_url, httpx.Headers({"Cookie": f"limena_refresh={cookie}"}))
         headers = {"Cookie": f"limena_refresh={cookie}; limena_csrf={csrf}", HEADER: csrf}
-        answer = httpx.post(f"{process.base_url}/api/v1/auth/refresh", headers=headers, timeout=30)
+        answer = httpx.post(f"{process.base_url}/api/v1/auth/refresh", headers=headers, timeout=30, verify=TLS)
         assert answer.status_code == 200, answer.text
         cookie = answer.headers["set-cookie"].split(";")[0].removeprefix("limena_refresh=")
         for anyone in (old, new):
             bearer = {"Authorization": f"Bearer {answer.json()['access_token']}"}
-            assert httpx.get(f"{anyone.base_url}/api/v1/me", headers=bearer, timeout=30).status_code == 200
+            assert httpx.get(f"{anyone.base_url}/api/v1/me", headers=bearer, timeout=30, verify=TLS).status_code == 200
         served.append(answer.json()["access_token"].split(".")[0])
     assert len(set(served)) == 2, "two keys have signed"
 

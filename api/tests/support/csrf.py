@@ -3,17 +3,21 @@
 Tests of the CSRF check itself use a plain `httpx.Client`.
 """
 
+import ssl
 from typing import Any
 
 import httpx
 
 HEADER = "X-CSRF-Token"
 
+# httpx reads all authorities of the world for each client, which takes longer than most tests. One context for all.
+TLS = ssl.create_default_context()
+
 
 def token_for(base_url: str, headers: httpx.Headers) -> str:
     """The token that belongs to the access token or the cookies among `headers`."""
     shown = [(name, value) for name, value in headers.raw if name.lower() in (b"authorization", b"cookie")]
-    response = httpx.get(f"{base_url}/api/v1/auth/csrf", headers=shown, timeout=30)
+    response = httpx.get(f"{base_url}/api/v1/auth/csrf", headers=shown, timeout=30, verify=TLS)
     assert response.status_code == 200, response.text
     token: str = response.json()["csrf_token"]
     return token
@@ -21,6 +25,9 @@ def token_for(base_url: str, headers: httpx.Headers) -> str:
 
 class PageClient(httpx.Client):
     """Leaves a request alone that has a token of its own, or an API key."""
+
+    def __init__(self, *, verify: ssl.SSLContext = TLS, **options: Any) -> None:
+        super().__init__(verify=verify, **options)
 
     def send(self, request: httpx.Request, **options: Any) -> httpx.Response:
         is_safe = request.method in ("GET", "HEAD", "OPTIONS")

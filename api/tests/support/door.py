@@ -21,6 +21,7 @@ from limena.http_server import HttpServer, ServerConfig, listen
 from limena.routes import ENDPOINTS
 from limena.routing import Endpoint
 from support.api import SECRET_KEY, jwt_key
+from support.csrf import TLS
 
 NOWHERE = "host=/nonexistent/limena user=limena_app dbname=limena"
 PATIENCE = 20.0
@@ -68,7 +69,7 @@ class Door:
         return f"http://{self.host}:{self.port}"
 
     def client(self, **options: Any) -> httpx.Client:
-        return httpx.Client(base_url=self.base_url, timeout=PATIENCE, **options)
+        return httpx.Client(base_url=self.base_url, timeout=PATIENCE, verify=TLS, **options)
 
     def connect(self) -> socket.socket:
         return socket.create_connection((self.host, self.port), PATIENCE)

@@ -1,17 +1,21 @@
 """Runs the tests on the embedded PostgreSQL and, at the same time, on each one that the system has.
 
-The first writes to the terminal as it goes; what the others have to say follows at the end. Refuses to pass over a
-server: one that was found and could not be tested fails the whole run. What needs no server runs once, and so do the
-files of `ONCE`, which are about processes, sockets and files; everything that SQL decides runs everywhere.
+What needs no server runs once, and so do the files of `ONCE`, which are about processes, sockets and files: those are a
+run of their own beside the others. Everything that SQL decides runs everywhere. The first run writes to the terminal as
+it goes; what the others have to say follows at the end. Refuses to pass over a server: one that was found and could not
+be tested fails the whole.
 """
 
+import os
 import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from contextlib import ExitStack
-from pathlib import Path
 from typing import IO
+
+import pytest
 
 from limena.embedded import PostgresServer, embedded_bin_dir, system_bin_dirs
 from support.pgtap import CHECKOUT
@@ -37,37 +41,49 @@ ONCE = (
 )
 
 
+def _runs() -> Iterator[tuple[str, str, list[str]]]:
+    """What is tested, on which PostgreSQL, and pytest's arguments for it."""
+    once = [f"api/tests/{name}.py" for name in ONCE]
+    without = [f"--ignore={path}" for path in once]
+    embedded = PostgresServer(CHECKOUT, embedded_bin_dir()).version
+    yield "what SQL decides", f"{embedded} (embedded)", ["--server=embedded", *without]
+    yield "processes, sockets and files", f"{embedded} (embedded)", ["--server=embedded", *once]
+    for bin_dir in system_bin_dirs():
+        version = PostgresServer(CHECKOUT, bin_dir).version
+        yield "what SQL decides", f"{version} ({bin_dir})", [f"--server={bin_dir}", "--only-with-server", *without]
+
+
 def main(arguments: list[str]) -> int:
-    servers: list[tuple[str, Path]] = [("embedded", embedded_bin_dir())]
-    servers += [(str(bin_dir), bin_dir) for bin_dir in system_bin_dirs()]
+    # The tests start Python some hundred times: bytecode is kept, whatever the environment says of it elsewhere.
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     lines: list[str] = []
     failed = 0
     with ExitStack() as stack:
-        runs: list[tuple[str, str, subprocess.Popen[str], IO[str] | None]] = []
-        for choice, bin_dir in servers:
-            version = PostgresServer(CHECKOUT, bin_dir).version
-            options = [f"--server={choice}"]
+        started: list[tuple[str, subprocess.Popen[str], IO[str] | None]] = []
+        for what, server, options in _runs():
+            title = f"PostgreSQL {server}: {what}"
             output: IO[str] | None = None
-            if runs:
-                options += ["--only-with-server", *(f"--ignore=api/tests/{name}.py" for name in ONCE)]
+            if started:
                 output = stack.enter_context(tempfile.TemporaryFile("w+"))
             else:
-                print(f"\n=== PostgreSQL {version} ({choice})", flush=True)
+                print(f"\n=== {title}", flush=True)
             command = [sys.executable, "-m", "pytest", *options, *arguments]
-            runs.append((choice, version, subprocess.Popen(command, stdout=output, text=True), output))
-        for choice, version, process, output in runs:
+            started.append((title, subprocess.Popen(command, stdout=output, text=True, env=environment), output))
+        for title, process, output in started:
             code = process.wait()
             if output is not None:
-                print(f"\n=== PostgreSQL {version} ({choice})", flush=True)
+                print(f"\n=== {title}", flush=True)
                 output.seek(0)
                 shutil.copyfileobj(output, sys.stdout)
-            failed += code != 0
-            verdict = "passed" if code == 0 else f"FAILED (exit code {code})"
-            lines.append(f"  PostgreSQL {version:<8} {verdict}   {choice}")
+            # With `-k word` a run may have nothing to do; all of them together have.
+            is_empty = code == pytest.ExitCode.NO_TESTS_COLLECTED and bool(arguments)
+            failed += code != 0 and not is_empty
+            verdict = "nothing to do" if is_empty else "passed" if code == 0 else f"FAILED (exit code {code})"
+            lines.append(f"  {title}: {verdict}")
     print("\nTested on:", *lines, sep="\n", flush=True)
-    if len(servers) == 1:
+    if not system_bin_dirs():
         print("  (the system has no PostgreSQL from 15 on)")
-    return 1 if failed else 0
+    return 1 if failed or all(line.endswith("nothing to do") for line in lines) else 0
 
 
 if __name__ == "__main__":

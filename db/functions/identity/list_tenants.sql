@@ -1,7 +1,7 @@
 -- Where a person may go: for the tenant switcher, and for switch_tenant().
 --
--- What an attacker would try: learn with a key in which other tenants its creator is (a key has no session: refused), or
--- whether a tenant exists (one's own memberships are all there is).
+-- What an attacker would try: learn with a key in which other tenants its creator is (a key has no session: refused),
+-- or whether a tenant exists (one's own memberships are all there is).
 --
 -- SECURITY DEFINER because limena_app reads the memberships and the tenants of the current tenant alone.
 create or replace function limena.list_tenants(p_limit integer default 50, p_after text default null)

@@ -78,6 +78,53 @@ begin
         and p.polroles[1] = 'limena_app'::regrole
         and e.expression !~ 'limena\.(current_tenant_id|current_user_id|current_session_user_id|tenant_with|tenant_even_frozen|holds)\('
     union all
+    -- Two forms, so that a reader knows them all: by tenant; all or nothing where there is no tenant.
+    select 'policies', p.polrelid::regclass::text || ': ' || p.polname, 'is not in the form of limena_readonly''s policies'
+    from pg_policy as p
+    inner join pg_class as c on p.polrelid = c.oid
+    cross join lateral (
+        select
+            regexp_replace(replace(pg_get_expr(p.polqual, p.polrelid), 'limena.', ''), '\s+|\mAS \w+', '', 'g') as text,
+            case c.relname when 'tenants' then 'id' else 'tenant_id' end as tenant
+    ) as e
+    where c.relnamespace = 'limena'::regnamespace
+        and p.polroles[1] = 'limena_readonly'::regrole
+        and (
+            p.polcmd <> 'r'
+            or e.text is distinct from format(
+                '(((%1$s=ANY(ARRAY[(SELECTcovered_tenant_id())]))OR(SELECTcovers_all()))'
+                'AND((%1$s>=(SELECTcovered_from()))AND(%1$s<=(SELECTcovered_to()))))',
+                e.tenant
+            )
+            and (
+                coalesce(e.text !~ '^\(\(SELECTcovers_all\(\)\)(AND\(\w+>=CASEWHEN\(SELECTcovers_all\(\)\)THEN''[0-]*''::(uuid|text)ELSENULL::(uuid|text)END\))+\)$', true)
+                or c.relname = 'tenants'
+                or exists (
+                    select from pg_attribute as a
+                    where a.attrelid = c.oid and a.attname = 'tenant_id' and not a.attisdropped
+                )
+                -- An index whose first column is not bounded would be searched before the policy is asked.
+                or exists (
+                    select from pg_index as x
+                    inner join pg_attribute as a on x.indrelid = a.attrelid and x.indkey[0] = a.attnum
+                    where x.indrelid = c.oid
+                        and has_column_privilege('limena_readonly', c.oid, a.attnum, 'SELECT')
+                        and position('(' || a.attname || '>=CASE' in e.text) = 0
+                )
+            )
+        )
+    union all
+    -- What limena_readonly may read and has no policy for would stay empty for every operator.
+    select 'policies', c.oid::regclass::text, 'is granted to limena_readonly and has no policy for it'
+    from pg_class as c
+    where c.relnamespace = 'limena'::regnamespace
+        and c.relrowsecurity
+        and not c.relispartition
+        and has_any_column_privilege('limena_readonly', c.oid, 'SELECT')
+        and not exists (
+            select from pg_policy as p where p.polrelid = c.oid and p.polroles[1] = 'limena_readonly'::regrole
+        )
+    union all
     select 'policies', 'limena.audit_logs: ' || p.polname, 'changes what may be done to the log'
     from pg_policy as p
     where p.polrelid = 'limena.audit_logs'::regclass
@@ -109,7 +156,7 @@ begin
         )
         and k.conkey[1] <> t.attnum
         -- A secret's hash is unique on its own.
-        and k.conname not in ('api_keys_key_hash_key', 'invitations_token_hash_key')
+        and k.conname not in ('api_keys_key_hash_key', 'invitations_token_hash_key', 'operator_access_ticket_hash_key')
     union all
     select 'isolation', x.indexrelid::regclass::text, 'a unique index does not begin with tenant_id'
     from pg_index as x
@@ -118,7 +165,9 @@ begin
     where c.relnamespace = 'limena'::regnamespace
         and x.indisunique
         and x.indkey[0] <> t.attnum
-        and x.indexrelid::regclass::text not in ('limena.api_keys_key_hash_key', 'limena.invitations_token_hash_key')
+        and x.indexrelid::regclass::text not in (
+            'limena.api_keys_key_hash_key', 'limena.invitations_token_hash_key', 'limena.operator_access_ticket_hash_key'
+        )
     union all
 
     -- 3. Every table is audited, or on the list of those that are not.
@@ -271,7 +320,7 @@ begin
     select 'functions', p.oid::regprocedure::text, 'enters a context and is not VOLATILE and PARALLEL UNSAFE'
     from pg_proc as p
     where p.pronamespace in ('limena'::regnamespace, 'limena_private'::regnamespace)
-        and p.proname in ('enter_api_key', 'enter_session', 'seal_context')
+        and p.proname in ('enter_api_key', 'enter_session', 'resume_access', 'seal_context')
         and (p.provolatile <> 'v' or p.proparallel <> 'u')
     union all
     select 'secrets', x.grantee || ' on ' || x.object, 'may read a hash or a password'
@@ -376,7 +425,7 @@ begin
         and a.attnum > 0
         and not a.attisdropped
         and a.attname in (
-            'email', 'display_name', 'ip', 'user_agent', 'actor_label', 'changes', 'details', 'last_four', 'prefix',
+            'email', 'display_name', 'login', 'reason', 'ticket_hash', 'ip', 'user_agent', 'actor_label', 'changes', 'details', 'last_four', 'prefix',
             'recipient', 'parameters', 'tenant_name', 'subject', 'key_hash', 'token_hash', 'secret_hash', 'password_hash', 'entity_id', 'request_id', 'actor_id', 'name'
         )
         and c.relname <> 'permissions'

@@ -18,6 +18,15 @@ create policy api_key_uses_insert_app on limena.api_key_uses
 for insert to limena_app
 with check (tenant_id = any(array[(select limena.tenant_with('api_keys:write'))]));
 
+-- What an operator's declared access covers.
+drop policy if exists api_key_uses_select_readonly on limena.api_key_uses;
+create policy api_key_uses_select_readonly on limena.api_key_uses
+for select to limena_readonly
+using (
+    (tenant_id = any(array[(select limena.covered_tenant_id())]) or (select limena.covers_all()))
+    and tenant_id between (select limena.covered_from()) and (select limena.covered_to())
+);
+
 -- For enter_api_key. No LOGIN role inherits from limena_owner.
 drop policy if exists api_key_uses_select_owner on limena.api_key_uses;
 create policy api_key_uses_select_owner on limena.api_key_uses

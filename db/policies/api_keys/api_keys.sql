@@ -34,6 +34,15 @@ for update to limena_app
 using (tenant_id = any(array[(select limena.tenant_even_frozen('api_keys:write'))]) and revoked_at is null)
 with check (tenant_id = any(array[(select limena.tenant_even_frozen('api_keys:write'))]));
 
+-- What an operator's declared access covers.
+drop policy if exists api_keys_select_readonly on limena.api_keys;
+create policy api_keys_select_readonly on limena.api_keys
+for select to limena_readonly
+using (
+    (tenant_id = any(array[(select limena.covered_tenant_id())]) or (select limena.covers_all()))
+    and tenant_id between (select limena.covered_from()) and (select limena.covered_to())
+);
+
 -- For enter_api_key, before there is a context. No LOGIN role inherits from limena_owner.
 drop policy if exists api_keys_select_owner on limena.api_keys;
 create policy api_keys_select_owner on limena.api_keys

@@ -19,6 +19,15 @@ create policy audit_logs_select_app on limena.audit_logs
 for select to limena_app
 using (tenant_id = any(array[(select limena.tenant_with('audit:read'))]));
 
+-- What an operator's declared access covers.
+drop policy if exists audit_logs_select_readonly on limena.audit_logs;
+create policy audit_logs_select_readonly on limena.audit_logs
+for select to limena_readonly
+using (
+    (tenant_id = any(array[(select limena.covered_tenant_id())]) or (select limena.covers_all()))
+    and tenant_id between (select limena.covered_from()) and (select limena.covered_to())
+);
+
 -- For record_changes and record_event. There is no policy for UPDATE or DELETE: not even limena_owner has one.
 drop policy if exists audit_logs_insert_owner on limena.audit_logs;
 create policy audit_logs_insert_owner on limena.audit_logs

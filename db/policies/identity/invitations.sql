@@ -32,6 +32,15 @@ with check (
     )
 );
 
+-- What an operator's declared access covers.
+drop policy if exists invitations_select_readonly on limena.invitations;
+create policy invitations_select_readonly on limena.invitations
+for select to limena_readonly
+using (
+    (tenant_id = any(array[(select limena.covered_tenant_id())]) or (select limena.covers_all()))
+    and tenant_id between (select limena.covered_from()) and (select limena.covered_to())
+);
+
 -- For accept_invitation, before there is a context. No LOGIN role inherits from limena_owner.
 drop policy if exists invitations_select_owner on limena.invitations;
 create policy invitations_select_owner on limena.invitations

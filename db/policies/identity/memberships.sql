@@ -18,6 +18,15 @@ using (
     and tenant_id = (select limena.tenant_with('members:read'))
 );
 
+-- What an operator's declared access covers.
+drop policy if exists memberships_select_readonly on limena.memberships;
+create policy memberships_select_readonly on limena.memberships
+for select to limena_readonly
+using (
+    (tenant_id = any(array[(select limena.covered_tenant_id())]) or (select limena.covers_all()))
+    and tenant_id between (select limena.covered_from()) and (select limena.covered_to())
+);
+
 -- For enter_…, log_in and the audit of a person's own events, before there is a context. No LOGIN role inherits from
 -- limena_owner.
 drop policy if exists memberships_select_owner on limena.memberships;

@@ -8,6 +8,16 @@ alter table limena.password_resets force row level security;
 revoke all on limena.password_resets from public, limena_app, limena_auth, limena_readonly, limena_maintenance;
 grant select (id, user_id, created_at, expires_at, used_at) on limena.password_resets to limena_readonly;
 
+-- Belongs to no tenant: for an operator's access to all. The first condition decides, the others keep indexes closed.
+drop policy if exists password_resets_select_readonly on limena.password_resets;
+create policy password_resets_select_readonly on limena.password_resets
+for select to limena_readonly
+using (
+    (select limena.covers_all())
+    and id >= case when (select limena.covers_all()) then '00000000-0000-0000-0000-000000000000'::uuid end
+    and user_id >= case when (select limena.covers_all()) then '00000000-0000-0000-0000-000000000000'::uuid end
+);
+
 -- For request_password_reset, reset_password, change_password and prune. No LOGIN role inherits from limena_owner.
 drop policy if exists password_resets_select_owner on limena.password_resets;
 create policy password_resets_select_owner on limena.password_resets

@@ -7,6 +7,16 @@ alter table limena.refresh_tokens force row level security;
 revoke all on limena.refresh_tokens from public, limena_app, limena_auth, limena_readonly, limena_maintenance;
 grant select (id, session_id, user_id, issued_at, expires_at, spent_at) on limena.refresh_tokens to limena_readonly;
 
+-- Belongs to no tenant: for an operator's access to all. The first condition decides, the others keep indexes closed.
+drop policy if exists refresh_tokens_select_readonly on limena.refresh_tokens;
+create policy refresh_tokens_select_readonly on limena.refresh_tokens
+for select to limena_readonly
+using (
+    (select limena.covers_all())
+    and id >= case when (select limena.covers_all()) then '00000000-0000-0000-0000-000000000000'::uuid end
+    and session_id >= case when (select limena.covers_all()) then '00000000-0000-0000-0000-000000000000'::uuid end
+);
+
 -- For log_in. No LOGIN role inherits from limena_owner.
 drop policy if exists refresh_tokens_insert_owner on limena.refresh_tokens;
 create policy refresh_tokens_insert_owner on limena.refresh_tokens

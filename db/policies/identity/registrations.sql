@@ -9,6 +9,15 @@ revoke all on limena.registrations from public, limena_app, limena_auth, limena_
 grant select (id, email, display_name, tenant_name, created_at, expires_at, used_at)
 on limena.registrations to limena_readonly;
 
+-- Belongs to no tenant: for an operator's access to all. The first condition decides, the others keep indexes closed.
+drop policy if exists registrations_select_readonly on limena.registrations;
+create policy registrations_select_readonly on limena.registrations
+for select to limena_readonly
+using (
+    (select limena.covers_all())
+    and id >= case when (select limena.covers_all()) then '00000000-0000-0000-0000-000000000000'::uuid end
+);
+
 -- For request_registration, verify_registration and prune. No LOGIN role inherits from limena_owner.
 drop policy if exists registrations_select_owner on limena.registrations;
 create policy registrations_select_owner on limena.registrations

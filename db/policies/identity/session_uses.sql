@@ -13,6 +13,15 @@ create policy session_uses_select_app on limena.session_uses
 for select to limena_app
 using (user_id = any(array[(select limena.current_session_user_id())]));
 
+-- Belongs to no tenant: for an operator's access to all. The first condition decides, the others keep indexes closed.
+drop policy if exists session_uses_select_readonly on limena.session_uses;
+create policy session_uses_select_readonly on limena.session_uses
+for select to limena_readonly
+using (
+    (select limena.covers_all())
+    and session_id >= case when (select limena.covers_all()) then '00000000-0000-0000-0000-000000000000'::uuid end
+);
+
 -- For enter_session and log_in. No LOGIN role inherits from limena_owner.
 drop policy if exists session_uses_select_owner on limena.session_uses;
 create policy session_uses_select_owner on limena.session_uses

@@ -14,6 +14,15 @@ create policy tenants_select_app on limena.tenants
 for select to limena_app
 using (id = any(array[(select limena.current_tenant_id())]));
 
+-- What an operator's declared access covers.
+drop policy if exists tenants_select_readonly on limena.tenants;
+create policy tenants_select_readonly on limena.tenants
+for select to limena_readonly
+using (
+    (id = any(array[(select limena.covered_tenant_id())]) or (select limena.covers_all()))
+    and id between (select limena.covered_from()) and (select limena.covered_to())
+);
+
 -- For enter_…, log_in, accept_invitation and the tenant's life cycle, before there is a context. No LOGIN role inherits
 -- from limena_owner.
 drop policy if exists tenants_select_owner on limena.tenants;

@@ -10,6 +10,16 @@ alter table limena.users force row level security;
 revoke all on limena.users from public, limena_app, limena_auth, limena_readonly, limena_maintenance;
 grant select (id, email, display_name, is_platform_admin, created_at) on limena.users to limena_readonly;
 
+-- Belongs to no tenant: for an operator's access to all. The first condition decides, the others keep indexes closed.
+drop policy if exists users_select_readonly on limena.users;
+create policy users_select_readonly on limena.users
+for select to limena_readonly
+using (
+    (select limena.covers_all())
+    and id >= case when (select limena.covers_all()) then '00000000-0000-0000-0000-000000000000'::uuid end
+    and email >= case when (select limena.covers_all()) then '' end
+);
+
 -- For enter_session, log-in, invitation and promotion, before there is a context, and for find_people. No LOGIN role
 -- inherits from limena_owner.
 drop policy if exists users_select_owner on limena.users;

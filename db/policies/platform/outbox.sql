@@ -9,6 +9,15 @@ revoke all on limena.outbox from public, limena_app, limena_auth, limena_readonl
 grant select (tenant_id, id, template, created_at, attempts, due_at, delivered_at, abandoned_at)
 on limena.outbox to limena_readonly;
 
+-- What an operator's declared access covers.
+drop policy if exists outbox_select_readonly on limena.outbox;
+create policy outbox_select_readonly on limena.outbox
+for select to limena_readonly
+using (
+    (tenant_id = any(array[(select limena.covered_tenant_id())]) or (select limena.covers_all()))
+    and tenant_id between (select limena.covered_from()) and (select limena.covered_to())
+);
+
 -- For the procedures that queue mail, claim_mail, settle_mail and prune. No LOGIN role inherits from limena_owner.
 drop policy if exists outbox_select_owner on limena.outbox;
 create policy outbox_select_owner on limena.outbox

@@ -6,8 +6,11 @@ select plan(19);
 select results_eq(
     $$select tests.policies_of('limena.api_key_uses')$$,
     array[
-        'api_key_uses_insert_app: insert to limena_app', 'api_key_uses_select_app: select to limena_app',
-        'api_key_uses_select_owner: select to limena_owner', 'api_key_uses_update_owner: update to limena_owner'
+        'api_key_uses_insert_app: insert to limena_app',
+        'api_key_uses_select_app: select to limena_app',
+        'api_key_uses_select_owner: select to limena_owner',
+        'api_key_uses_select_readonly: select to limena_readonly',
+        'api_key_uses_update_owner: update to limena_owner'
     ],
     'exactly these policies'
 );

@@ -5,8 +5,11 @@ select plan(37);
 select results_eq(
     $$select tests.policies_of('limena.api_keys')$$,
     array[
-        'api_keys_insert_app: insert to limena_app', 'api_keys_select_app: select to limena_app',
-        'api_keys_select_owner: select to limena_owner', 'api_keys_update_app: update to limena_app'
+        'api_keys_insert_app: insert to limena_app',
+        'api_keys_select_app: select to limena_app',
+        'api_keys_select_owner: select to limena_owner',
+        'api_keys_select_readonly: select to limena_readonly',
+        'api_keys_update_app: update to limena_app'
     ],
     'exactly these policies'
 );

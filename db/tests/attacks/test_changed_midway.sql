@@ -99,7 +99,8 @@ select is(
         from s
         left join lateral (
             select a.name from limena.api_keys as a
-            where a.tenant_id = tests.tenant_id('a') and a.id = s.id offset 0  -- noqa: AM09
+            where a.tenant_id = tests.tenant_id('a') and a.id = s.id
+            limit all offset 0  -- noqa: AM09
         ) as k on true
     ), 0::bigint, 'entering c between two searches of one table'
 );

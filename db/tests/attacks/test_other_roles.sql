@@ -44,7 +44,20 @@ from (
             'verify_registration'
         ]
     ),
-    ('limena_readonly', array[]::text[]),
+    (
+        'limena_readonly',
+        array[
+            'close_access',
+            'covered_from',
+            'covered_people',
+            'covered_tenant_id',
+            'covered_to',
+            'covers_all',
+            'open_access',
+            'open_access_as',
+            'resume_access'
+        ]
+    ),
     (
         'limena_maintenance',
         array['claim_mail', 'deployed_digest', 'ensure_partitions', 'prune', 'self_check', 'settle_mail']

@@ -5,7 +5,11 @@ select plan(37);
 
 select results_eq(
     $$select tests.policies_of('limena.audit_logs')$$,
-    array['audit_logs_insert_owner: insert to limena_owner', 'audit_logs_select_app: select to limena_app'],
+    array[
+        'audit_logs_insert_owner: insert to limena_owner',
+        'audit_logs_select_app: select to limena_app',
+        'audit_logs_select_readonly: select to limena_readonly'
+    ],
     'exactly these policies: none for UPDATE or DELETE, not even for limena_owner'
 );
 select is(tests.row_security_of('limena.audit_logs'), 'forced', 'row-level security binds the owner too');

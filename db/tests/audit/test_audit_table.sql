@@ -197,6 +197,10 @@ select results_eq(
             '[["role", "membership.role_changed"]]', '{}'
         ),
         (
+            'operator_access', 'operator_access', '{tenant_id, id}', 'id', 'tenant', 'tenant_id', '{ticket_hash}',
+            '[["closed_at", "operator.access_closed"]]', '{}'
+        ),
+        (
             'outbox', 'mail', '{tenant_id, id}', 'id', 'tenant', 'tenant_id', '{}', '[]',
             '{attempts, due_at, delivered_at, abandoned_at}'
         ),

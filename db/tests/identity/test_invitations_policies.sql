@@ -6,8 +6,11 @@ select plan(22);
 select results_eq(
     $$select tests.policies_of('limena.invitations')$$,
     array[
-        'invitations_insert_app: insert to limena_app', 'invitations_select_app: select to limena_app',
-        'invitations_select_owner: select to limena_owner', 'invitations_update_owner: update to limena_owner'
+        'invitations_insert_app: insert to limena_app',
+        'invitations_select_app: select to limena_app',
+        'invitations_select_owner: select to limena_owner',
+        'invitations_select_readonly: select to limena_readonly',
+        'invitations_update_owner: update to limena_owner'
     ],
     'exactly these policies'
 );

@@ -6,8 +6,10 @@ select plan(21);
 select results_eq(
     $$select tests.policies_of('limena.memberships')$$,
     array[
-        'memberships_insert_owner: insert to limena_owner', 'memberships_select_app: select to limena_app',
-        'memberships_select_owner: select to limena_owner'
+        'memberships_insert_owner: insert to limena_owner',
+        'memberships_select_app: select to limena_app',
+        'memberships_select_owner: select to limena_owner',
+        'memberships_select_readonly: select to limena_readonly'
     ],
     'exactly these policies'
 );

@@ -9,6 +9,7 @@ select results_eq(
         'password_resets_delete_owner: delete to limena_owner',
         'password_resets_insert_owner: insert to limena_owner',
         'password_resets_select_owner: select to limena_owner',
+        'password_resets_select_readonly: select to limena_readonly',
         'password_resets_update_owner: update to limena_owner'
     ],
     'exactly these policies'

@@ -6,7 +6,9 @@ select plan(18);
 select results_eq(
     $$select tests.policies_of('limena.refresh_tokens')$$,
     array[
-        'refresh_tokens_insert_owner: insert to limena_owner', 'refresh_tokens_select_owner: select to limena_owner',
+        'refresh_tokens_insert_owner: insert to limena_owner',
+        'refresh_tokens_select_owner: select to limena_owner',
+        'refresh_tokens_select_readonly: select to limena_readonly',
         'refresh_tokens_update_owner: update to limena_owner'
     ],
     'exactly these policies'

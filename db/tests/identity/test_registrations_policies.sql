@@ -9,6 +9,7 @@ select results_eq(
         'registrations_delete_owner: delete to limena_owner',
         'registrations_insert_owner: insert to limena_owner',
         'registrations_select_owner: select to limena_owner',
+        'registrations_select_readonly: select to limena_readonly',
         'registrations_update_owner: update to limena_owner'
     ],
     'exactly these policies'

@@ -6,8 +6,11 @@ select plan(17);
 select results_eq(
     $$select tests.policies_of('limena.session_uses')$$,
     array[
-        'session_uses_insert_owner: insert to limena_owner', 'session_uses_select_app: select to limena_app',
-        'session_uses_select_owner: select to limena_owner', 'session_uses_update_owner: update to limena_owner'
+        'session_uses_insert_owner: insert to limena_owner',
+        'session_uses_select_app: select to limena_app',
+        'session_uses_select_owner: select to limena_owner',
+        'session_uses_select_readonly: select to limena_readonly',
+        'session_uses_update_owner: update to limena_owner'
     ],
     'exactly these policies'
 );

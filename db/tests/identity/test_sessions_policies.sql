@@ -6,9 +6,13 @@ select plan(40);
 select results_eq(
     $$select tests.policies_of('limena.sessions')$$,
     array[
-        'sessions_delete_owner: delete to limena_owner', 'sessions_insert_owner: insert to limena_owner',
-        'sessions_select_app: select to limena_app', 'sessions_select_owner: select to limena_owner',
-        'sessions_update_app: update to limena_app', 'sessions_update_owner: update to limena_owner'
+        'sessions_delete_owner: delete to limena_owner',
+        'sessions_insert_owner: insert to limena_owner',
+        'sessions_select_app: select to limena_app',
+        'sessions_select_owner: select to limena_owner',
+        'sessions_select_readonly: select to limena_readonly',
+        'sessions_update_app: update to limena_app',
+        'sessions_update_owner: update to limena_owner'
     ],
     'exactly these policies'
 );

@@ -8,6 +8,7 @@ select results_eq(
         'tenants_insert_owner: insert to limena_owner',
         'tenants_select_app: select to limena_app',
         'tenants_select_owner: select to limena_owner',
+        'tenants_select_readonly: select to limena_readonly',
         'tenants_update_owner: update to limena_owner'
     ],
     'exactly these policies'

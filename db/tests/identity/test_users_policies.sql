@@ -5,7 +5,9 @@ select plan(22);
 select results_eq(
     $$select tests.policies_of('limena.users')$$,
     array[
-        'users_insert_owner: insert to limena_owner', 'users_select_owner: select to limena_owner',
+        'users_insert_owner: insert to limena_owner',
+        'users_select_owner: select to limena_owner',
+        'users_select_readonly: select to limena_readonly',
         'users_update_owner: update to limena_owner'
     ],
     'exactly these policies'

@@ -16,23 +16,24 @@ select results_eq(
     )
     from (
         values
-        ('api_key_uses', 'table', true, '{insert_app, select_app, select_owner, update_owner}'::text[], false),
-        ('api_keys', 'table', true, '{insert_app, select_app, select_owner, update_app}', true),
-        ('audit_logs', 'partitioned table', true, '{insert_owner, select_app}', false),
-        ('invitations', 'table', true, '{insert_app, select_app, select_owner, update_owner}', true),
+        ('api_key_uses', 'table', true, '{insert_app, select_app, select_owner, select_readonly, update_owner}'::text[], false),
+        ('api_keys', 'table', true, '{insert_app, select_app, select_owner, select_readonly, update_app}', true),
+        ('audit_logs', 'partitioned table', true, '{insert_owner, select_app, select_readonly}', false),
+        ('invitations', 'table', true, '{insert_app, select_app, select_owner, select_readonly, update_owner}', true),
         ('log_in_failures', 'table', false, '{delete_owner, insert_owner, select_owner, update_owner}', false),
-        ('memberships', 'table', true, '{insert_owner, select_app, select_owner}', true),
-        ('outbox', 'table', true, '{delete_owner, insert_owner, select_owner, update_owner}', true),
-        ('password_resets', 'table', false, '{delete_owner, insert_owner, select_owner, update_owner}', true),
-        ('refresh_tokens', 'table', false, '{insert_owner, select_owner, update_owner}', true),
-        ('registrations', 'table', false, '{delete_owner, insert_owner, select_owner, update_owner}', true),
-        ('session_uses', 'table', false, '{insert_owner, select_app, select_owner, update_owner}', false),
+        ('memberships', 'table', true, '{insert_owner, select_app, select_owner, select_readonly}', true),
+        ('operator_access', 'table', true, '{insert_owner, select_owner, select_readonly, update_owner}', true),
+        ('outbox', 'table', true, '{delete_owner, insert_owner, select_owner, select_readonly, update_owner}', true),
+        ('password_resets', 'table', false, '{delete_owner, insert_owner, select_owner, select_readonly, update_owner}', true),
+        ('refresh_tokens', 'table', false, '{insert_owner, select_owner, select_readonly, update_owner}', true),
+        ('registrations', 'table', false, '{delete_owner, insert_owner, select_owner, select_readonly, update_owner}', true),
+        ('session_uses', 'table', false, '{insert_owner, select_app, select_owner, select_readonly, update_owner}', false),
         (
             'sessions', 'table', false,
-            '{delete_owner, insert_owner, select_app, select_owner, update_app, update_owner}', true
+            '{delete_owner, insert_owner, select_app, select_owner, select_readonly, update_app, update_owner}', true
         ),
-        ('tenants', 'table', false, '{insert_owner, select_app, select_owner}', true),
-        ('users', 'table', false, '{insert_owner, select_owner, update_owner}', true)
+        ('tenants', 'table', false, '{insert_owner, select_app, select_owner, select_readonly, update_owner}', true),
+        ('users', 'table', false, '{insert_owner, select_owner, select_readonly, update_owner}', true)
     ) as e (name, kind, has_tenant_id, policies, is_audited)$$,
     'each table, with its policies and audit triggers'
 );

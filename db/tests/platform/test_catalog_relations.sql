@@ -17,6 +17,7 @@ select results_eq(
         'r limena.invitations',
         'r limena.log_in_failures',
         'r limena.memberships',
+        'r limena.operator_access',
         'r limena.outbox',
         'r limena.password_resets',
         'r limena.permissions',
@@ -139,9 +140,10 @@ select is_empty(
             when 'limena_app' then
                 coalesce(pg_get_expr(p.polqual, p.polrelid) !~ c.context, false)
                 or coalesce(pg_get_expr(p.polwithcheck, p.polrelid) !~ c.context, false)
+            when 'limena_readonly' then p.polcmd <> 'r' or pg_get_expr(p.polqual, p.polrelid) !~ '^\(+(tenant_id|id) = ANY \(ARRAY\[\( SELECT (limena\.)?covered_tenant_id\(|^\(\( SELECT (limena\.)?covers_all\('
             else true
         end$$,
-    'a policy of limena_app asks for the context; limena_owner''s are plainly true; nobody else has one yet'
+    'a policy of limena_app asks for the context, limena_readonly''s for a declared access; limena_owner''s are plainly true'
 );
 select is_empty(
     $$select p.polrelid::regclass, p.polname
@@ -171,7 +173,7 @@ select results_eq(
     where c.relnamespace = 'limena'::regnamespace
         and (x.indisunique or x.indisexclusion)
         and x.indkey[0] <> t.attnum$$)$q$,
-    array['api_keys_key_hash_key', 'invitations_token_hash_key'],
+    array['api_keys_key_hash_key', 'invitations_token_hash_key', 'operator_access_ticket_hash_key'],
     'it is the first of each primary and unique key; hashes of secrets alone are unique without it'
 );
 select is_empty(
@@ -342,6 +344,7 @@ select results_eq(
         'invitations: tenant_id, id, role, invited_by, created_at, expires_at, accepted_at',
         'log_in_failures: failures, last_failed_at, blocked_until',
         'memberships: tenant_id, user_id, role, created_at',
+        'operator_access: tenant_id, id, covers_all, user_id, opened_by_xid, opened_at, expires_at, closed_at',
         'outbox: tenant_id, id, template, created_at, attempts, due_at, delivered_at, abandoned_at',
         'password_resets: id, user_id, created_at, expires_at, used_at',
         'permissions: name, description, works_when_frozen',

@@ -9,6 +9,7 @@ select results_eq(
         'outbox_delete_owner: delete to limena_owner',
         'outbox_insert_owner: insert to limena_owner',
         'outbox_select_owner: select to limena_owner',
+        'outbox_select_readonly: select to limena_readonly',
         'outbox_update_owner: update to limena_owner'
     ],
     'exactly these policies'
