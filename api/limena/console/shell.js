@@ -1,7 +1,7 @@
 // What surrounds a page: navigation, banner, who one is. Keeps `me`, and asks for it anew every half minute.
 
 import { Offline, get, leave, switchTenant } from './session.js';
-import { badge, fill, h, link, said, toast } from './ui.js';
+import { badge, fill, h, link, said, toast, visible } from './ui.js';
 import { dateTime } from './format.js';
 
 const POLL = 30_000;
@@ -86,7 +86,7 @@ function tenantChoice() {
       choice.disabled = false;
       choice.value = me.tenant?.id ?? '';
     });
-  } }, me.tenant ? null : h('option', { value: '' }, 'Choose a tenant'), tenants.map((one) => h('option', { value: one.id, selected: one.id === me.tenant?.id }, one.name)));
+  } }, me.tenant ? null : h('option', { value: '' }, 'Choose a tenant'), tenants.map((one) => h('option', { value: one.id, selected: one.id === me.tenant?.id }, visible(one.name))));
   return choice;
 }
 
