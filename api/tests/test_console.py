@@ -10,9 +10,11 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Dialog, Page, expect
 
+from limena.pages import PAGES
 from support.api import Api, make_demo, serve
-from support.console import Browser, open_browser
+from support.console import NARROW, WIDE, Browser, Visit, open_browser
 from support.databases import Database, create_database
+from support.people import new_registration
 
 
 @pytest.fixture(scope="module")
@@ -234,3 +236,208 @@ def test_each_role_finds_its_pages(console: Api, browser: Browser, role: str) ->
 def test_a_page_that_is_not_for_a_role_says_what_it_needs(console: Api, browser: Browser) -> None:
     with browser.visit("/settings/audit-log", person=console.person("viewer"), expects={403}) as visit:
         expect(visit.page.get_by_text("It needs the permission").first).to_contain_text("audit:read")
+
+
+# The audit log
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+def test_filters_stand_in_the_address(console: Api, browser: Browser) -> None:
+    console.make_key("members:read")
+    with browser.visit("/settings/audit-log", person=console.person()) as visit:
+        page = visit.page
+        page.get_by_text("Filter", exact=True).click()
+        page.get_by_label("Action").fill("api_key.created")
+        page.get_by_role("button", name="Apply").click()
+        page.wait_for_url("**/settings/audit-log?action=api_key.created")
+        visit.settle()
+        events = page.locator(".event-what").all_inner_texts()
+        assert events
+        assert {one.strip() for one in events} == {"API key created"}
+        page.reload()
+        visit.settle()
+        assert page.locator(".event-what").all_inner_texts() == events
+        page.get_by_role("link", name="Clear").click()
+        page.wait_for_url(re.compile(r"/settings/audit-log$"))
+        visit.settle()
+        assert len(page.locator(".event-what").all_inner_texts()) > len(events)
+        page.go_back()
+        visit.settle()
+        assert page.locator(".event-what").all_inner_texts() == events
+
+
+def test_a_change_is_told_as_before_and_after(console: Api, browser: Browser) -> None:
+    with browser.visit("/settings/members", person=console.person()) as visit:
+        visit.page.get_by_label("Role of Edith Clarke").select_option("member")
+        expect(visit.page.get_by_text("The role is changed.")).to_be_visible()
+        visit.go("/settings/audit-log?action=membership.role_changed")
+        visit.page.locator("summary.event-head").first.click()
+        row = visit.page.get_by_role("row", name="Role")
+        assert row.get_by_role("cell").all_inner_texts() == ["viewer", "member"]
+        time = visit.page.locator("summary.event-head time").first
+        utc = time.get_attribute("title") or ""
+        assert re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC", utc)
+        hour = (int(utc[11:13]) + 1) % 24, (int(utc[11:13]) + 2) % 24  # Vienna, in winter and in summer
+        assert int(time.inner_text().split(", ")[-1][:2]) in hour
+        visit.go("/settings/members")
+        visit.page.get_by_label("Role of Edith Clarke").select_option("viewer")
+        expect(visit.page.get_by_text("The role is changed.")).to_be_visible()
+
+
+# What somebody else wrote
+# ---------------------------------------------------------------------------------------------------------------------
+
+HOSTILE = {
+    "markup": "<img src=x onerror=alert(1)><script>alert(2)</script>",
+    "link": "javascript:alert(document.cookie)//\"'><svg/onload=alert(3)>",
+    "formula": "=cmd|'/c calc'!A1",
+    "bidi": "invoice\u202egnp.exe\u2066",
+    "long": "W" * 100,
+}
+SHOWN = HOSTILE | {"bidi": "invoice[U+202E]gnp.exe[U+2066]"}
+
+
+@pytest.mark.parametrize("size", [WIDE, NARROW], ids=["wide", "narrow"])
+def test_hostile_text_is_text(console: Api, browser: Browser, size: dict[str, int]) -> None:
+    with browser.visit("/", size=size) as visit:
+        page = visit.page
+        page.on("dialog", lambda one: visit.found.append(f"a script ran: {one.message}"))
+        newcomers = []
+        for name in HOSTILE.values():
+            body = new_registration() | {"display_name": name, "tenant_name": name}
+            with console.client() as client:
+                made = client.post("/api/v1/auth/register", json=body)
+                assert made.status_code == 201, made.text
+                client.headers["Authorization"] = f"Bearer {made.json()['access_token']}"
+                key = {"name": name, "scopes": ["members:read"]}
+                assert client.post("/api/v1/api-keys", json=key).status_code == 201
+            newcomers.append((body, made.json()["tenant"]["id"], name))
+        with console.database.connect() as connection:
+            # Where no column's check keeps it short.
+            connection.execute(
+                """update limena.audit_logs set actor_label = %(long)s, user_agent = %(long)s,
+                    entity_type = %(markup)s, details = jsonb_build_object(%(markup)s::text, %(long)s::text)
+                where tenant_id = %(tenant)s""",
+                {"long": HOSTILE["markup"] * 200, "markup": HOSTILE["markup"], "tenant": newcomers[0][1]},
+            )
+        for body, _, name in newcomers:
+            shown = SHOWN[next(kind for kind, text in HOSTILE.items() if text == name)]
+            visit.go("/")
+            visit.log_in(body["email"], body["password"])
+            expect(page.get_by_role("heading", name=shown, exact=True)).to_be_visible()
+            for path in ("/settings/members", "/settings/api-keys", "/settings/audit-log"):
+                visit.go(path)
+                if path != "/settings/audit-log":
+                    expect(page.locator("main bdi", has_text=shown).first).to_be_visible()
+                for summary in page.locator("summary.event-head").all()[:3]:
+                    summary.click()
+                assert page.locator("main :is(img, script, iframe, svg, object, [onerror], [onload])").count() == 0
+                assert page.locator("a[href^='javascript' i]").count() == 0
+                assert_no_sideways_scrolling(page)
+            if size == NARROW:
+                page.get_by_role("button", name="Menu").click()
+            page.get_by_role("button", name="Log out").click()
+            expect(page.get_by_role("heading", name="Log in")).to_be_visible()
+
+
+# Everyone can use it
+# ---------------------------------------------------------------------------------------------------------------------
+
+NOBODYS = [
+    "/",
+    "/register",
+    "/verify",
+    "/verify#token=x",
+    "/invitation#token=x",
+    "/password-reset",
+    "/password-reset#token=x",
+]
+EVERYBODYS = [
+    path for path in PAGES if path == "/" or (path.startswith("/settings/") and not path.endswith("/callback"))
+]
+
+
+def assert_no_sideways_scrolling(page: Page) -> None:
+    width, room = page.evaluate("[document.documentElement.scrollWidth, document.documentElement.clientWidth]")
+    assert width <= room, f"{page.url} is {width} px wide on {room} px"
+
+
+@pytest.mark.parametrize(("theme", "size"), [("light", WIDE), ("dark", NARROW)], ids=["light", "dark"])
+def test_axe_finds_nothing(console: Api, browser: Browser, theme: str, size: dict[str, int]) -> None:
+    found = []
+
+    def look(visit: Visit, path: str) -> None:
+        visit.go(path)
+        assert_no_sideways_scrolling(visit.page)
+        found.extend(f"{path}: {line}" for line in visit.axe())
+
+    with browser.visit(theme=theme, size=size) as visit:
+        for path in NOBODYS:
+            look(visit, path)
+    with browser.visit("/", person=console.person(), theme=theme, size=size) as visit:
+        for path in EVERYBODYS:
+            look(visit, path)
+            if path == "/settings/api-keys":
+                visit.page.get_by_role("button", name="Create an API key").first.click()
+                found += visit.axe()
+            if path == "/settings/audit-log":
+                visit.page.locator("summary.event-head").first.click()
+                found += visit.axe()
+        if size == NARROW:
+            visit.page.get_by_role("button", name="Menu").click()
+            found += visit.axe()
+    assert found == []
+
+
+def test_the_keyboard_is_enough(console: Api, browser: Browser) -> None:
+    """Skip link, navigation, a dialog and back: focus is where one is."""
+    with browser.visit("/", person=console.person()) as visit:
+        page = visit.page
+
+        def focused() -> str:
+            text: str = page.evaluate("document.activeElement.textContent")
+            return text
+
+        page.reload()
+        visit.settle()
+        page.keyboard.press("Tab")
+        assert focused() == "Skip to content"
+        page.keyboard.press("Enter")
+        assert page.evaluate("document.activeElement.tagName") == "H1"
+        page.get_by_role("link", name="API keys").focus()
+        page.keyboard.press("Enter")
+        visit.settle()
+        assert focused() == "API keys"
+        create = page.get_by_role("button", name="Create an API key").first
+        create.focus()
+        page.keyboard.press("Enter")
+        expect(page.get_by_role("dialog").get_by_role("textbox", name="Name")).to_be_focused()
+        page.keyboard.press("Escape")
+        expect(page.get_by_role("dialog")).to_have_count(0)
+        expect(create).to_be_focused()
+
+
+# When something is missing
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+def test_offline_is_said_and_nothing_is_lost(console: Api, browser: Browser) -> None:
+    with browser.visit("/settings/members", person=console.person()) as visit:
+        page = visit.page
+        visit.context.set_offline(True)
+        expect(page.get_by_text("Limena cannot be reached. Trying again")).to_be_visible()
+        page.get_by_role("button", name="Invite someone").click()
+        page.get_by_role("dialog").get_by_label("E-mail address").fill("someone@example.com")
+        page.get_by_role("dialog").get_by_label("Viewer").check()
+        page.get_by_role("dialog").get_by_role("button", name="Invite").click()
+        expect(page.get_by_role("dialog").get_by_role("alert").last).to_contain_text("cannot be reached")
+        visit.context.set_offline(False)
+        expect(page.get_by_text("Limena cannot be reached. Trying again")).to_be_hidden()
+        assert page.get_by_role("dialog").get_by_label("E-mail address").input_value() == "someone@example.com"
+        visit.found = [one for one in visit.found if "ERR_INTERNET_DISCONNECTED" not in one]
+
+
+def test_a_page_that_is_none(console: Api, browser: Browser) -> None:
+    with browser.visit("/", person=console.person("viewer")) as visit:
+        visit.page.evaluate("history.pushState(null, '', '/nowhere'); dispatchEvent(new PopStateEvent('popstate'))")
+        expect(visit.page.get_by_role("heading", name="There is no such page")).to_be_visible()
