@@ -200,6 +200,27 @@ begin
     where (a.atttypid = 'bytea'::regtype or a.atttypid <> 'timestamptz'::regtype and a.attname ~ '(hash|secret|token|password)')
         and a.attname <> all (t.redacted_columns)
     union all
+    -- What could be written, out of the tables that are registered and of the procedures' texts.
+    select 'audit', w.name, 'is not in limena.audit_actions'
+    from (
+        select t.entity_type || '.' || v.verb as name
+        from limena_private.audited_tables as t
+        cross join unnest('{created, updated, deleted, truncated}'::text[]) as v (verb)
+        where t.relation::text like 'limena.%'
+        union
+        select n.pair ->> 1
+        from limena_private.audited_tables as t
+        cross join lateral jsonb_array_elements(t.column_actions) as n (pair)
+        where t.relation::text like 'limena.%'
+        union
+        select l.found[1]
+        from pg_proc as p
+        cross join lateral regexp_matches(p.prosrc, 'p_action => ([^\n]*)', 'g') as e (found)
+        cross join lateral regexp_matches(e.found[1], '''([a-z_]+\.[a-z_]+)''', 'g') as l (found)
+        where p.pronamespace in ('limena'::regnamespace, 'limena_private'::regnamespace)
+    ) as w
+    where not exists (select from limena.audit_actions as a where a.name = w.name)
+    union all
     select 'audit', 'limena.audit_logs', 'has no partition for ' || to_char(m.month, 'YYYY-MM')
     from unnest(array[date_trunc('month', now() at time zone 'UTC'), date_trunc('month', now() at time zone 'UTC') + interval '1 month']) as m (month)
     where not exists (

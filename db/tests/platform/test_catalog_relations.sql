@@ -32,6 +32,7 @@ select results_eq(
         'r limena_private.deployed_definitions',
         'r limena_private.deployed_files',
         'r limena_private.seal_keys',
+        'v limena.audit_actions',
         'v limena.isolation_report',
         'v limena.permission_matrix',
         'v limena_private.definer_functions',
@@ -287,6 +288,10 @@ select results_eq(
         'limena.api_keys limena_app: insert (tenant_id, id, name, prefix, last_four, scopes, key_hash,'
         ' created_by, expires_at)',
         'limena.api_keys limena_app: update (revoked_at)',
+        'limena.audit_actions limena_app: select on the table',
+        'limena.audit_actions limena_auth: select on the table',
+        'limena.audit_actions limena_maintenance: select on the table',
+        'limena.audit_actions limena_readonly: select on the table',
         'limena.invitations limena_app: insert (tenant_id, id, email, role, token_hash, invited_by)',
         'limena.isolation_report limena_maintenance: select on the table',
         'limena.isolation_report limena_readonly: select on the table',

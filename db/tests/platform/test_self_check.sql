@@ -1,7 +1,7 @@
 -- limena.self_check(): breaks each promise in turn and expects to be told. Fails where self_check() does not look; that
 -- what it finds unbroken is so, test_catalog.sql shows without it.
 begin;
-select plan(87);
+select plan(89);
 
 -- What self_check() says once a statement was run; all of it is undone.
 create function pg_temp.findings_after(p_statement text)
@@ -216,6 +216,18 @@ from (
         'drop trigger audit_update on limena.users; create trigger audit_update after update of email on limena.users
         for each statement execute function limena_private.record_changes()',
         'audit: limena.users: has no audit triggers and is not on the list of exceptions'
+    ),
+    (
+        'create function limena.made_up() returns void language plpgsql set search_path = pg_catalog, pg_temp as $f$
+        begin
+            perform limena_private.record_event(p_tenant_id => null, p_action => ''made.up'');
+        end;
+        $f$; alter function limena.made_up() owner to limena_owner; revoke all on function limena.made_up() from public',
+        'audit: made.up: is not in limena.audit_actions'
+    ),
+    (
+        $$update limena_private.audited_tables set column_actions = '[["email", "user.moved"]]' where entity_type = 'user'$$,
+        'audit: user.moved: is not in limena.audit_actions'
     ),
     (
         'delete from limena_private.audited_tables where relation = ''limena.users''::regclass',

@@ -1,0 +1,96 @@
+-- The catalogue of events: every action that can stand in the log. Each audited table has its four by the name of its
+-- rows; whatever says more than `updated`, and every event that changes no row, has a line of its own. self_check()
+-- refuses a deploy in which a table or a procedure could write an action that is not here; that something writes each
+-- that is, a test shows. docs/events.md is made of it.
+--
+-- severity: `info`, everyday business; `notice`, changes who may do what; `warning`, worth a look. details: the keys
+-- that the event's details can have. is_announced: recorded once, in the platform's log, and read by every tenant.
+create or replace view limena.audit_actions
+with (security_invoker = true) as
+with events as (
+    select
+        e.name,
+        e.severity,
+        e.meaning,
+        e.details::text[] as details
+    from (
+        values
+        ('access.denied', 'warning', 'Somebody asked for what their role or scopes do not allow', '{permission, route}'),
+        ('api_key.revoked', 'notice', 'An API key was switched off', '{}'),
+        ('invitation.accepted', 'notice', 'Somebody accepted an invitation', '{}'),
+        ('membership.role_changed', 'notice', 'A member got another role', '{}'),
+        ('operator.access_opened', 'warning', 'An operator declared access to this tenant''s rows', '{reason, until, login}'),
+        (
+            'operator.all_access_opened', 'warning', 'An operator declared access to the rows of all tenants',
+            '{reason, until, login}'
+        ),
+        ('operator.access_closed', 'info', 'An operator ended an access before its time', '{}'),
+        ('password_reset.used', 'notice', 'A link to set a new password was used up', '{}'),
+        ('refresh_token.spent', 'info', 'A refresh token was used', '{}'),
+        ('registration.verified', 'notice', 'Somebody confirmed their address and has an account', '{}'),
+        ('session.created', 'info', 'Somebody logged in', '{}'),
+        ('session.ended', 'info', 'A session was ended: by log-out, from another one, by a new password', '{}'),
+        ('session.login_failed', 'warning', 'A log-in failed', '{}'),
+        (
+            'session.refresh_reused', 'warning',
+            'A refresh token was shown again long after its use: it was stolen, or a client is at fault', '{}'
+        ),
+        ('tenant.frozen', 'warning', 'A platform admin froze the tenant', '{reason}'),
+        ('tenant.unfrozen', 'warning', 'A platform admin unfroze the tenant', '{reason}'),
+        ('tenant.state_changed', 'warning', 'The tenant''s state was changed', '{}'),
+        ('user.password_changed', 'notice', 'A password was changed', '{}'),
+        ('user.password_reset', 'notice', 'A password was set with a link from a mail', '{}'),
+        ('user.password_reset_requested', 'info', 'Somebody asked for a link to set a new password', '{mailed}'),
+        ('user.platform_admin_changed', 'warning', 'Somebody became a platform admin, or is none any more', '{}')
+    ) as e (name, severity, meaning, details)
+),
+
+tables as (
+    select
+        t.entity_type || '.' || v.verb as name,
+        case when v.verb = 'truncated' then 'warning' else t.severity end as severity,
+        v.meaning || t.label as meaning,
+        '{}'::text[] as details
+    from (
+        values
+        ('api_key', 'notice', 'API key'),
+        ('invitation', 'notice', 'invitation'),
+        ('mail', 'info', 'queued mail'),
+        ('membership', 'notice', 'membership'),
+        ('operator_access', 'notice', 'declared operator''s access'),
+        ('password_reset', 'notice', 'link to set a new password'),
+        ('permission', 'warning', 'permission'),
+        ('refresh_token', 'info', 'refresh token'),
+        ('registration', 'info', 'asked-for account'),
+        ('role_permission', 'warning', 'role''s permission'),
+        ('session', 'info', 'session'),
+        ('tenant', 'notice', 'tenant'),
+        ('user', 'notice', 'account')
+    ) as t (entity_type, severity, label)
+    cross join (
+        values
+        ('created', 'Made: '),
+        ('updated', 'Changed: '),
+        ('deleted', 'Removed: '),
+        ('truncated', 'All removed at once: ')
+    ) as v (verb, meaning)
+    where not exists (select from events as e where e.name = t.entity_type || '.' || v.verb)
+)
+
+select
+    a.name,
+    a.severity,
+    a.meaning,
+    a.details,
+    a.name = 'operator.all_access_opened' as is_announced
+from (
+    select e.* from events as e
+    union all
+    select t.* from tables as t
+) as a
+order by a.name collate "C";
+
+comment on view limena.audit_actions is
+'The catalogue of events: every action that can stand in the audit log, how much it matters, what it means and what its details can hold.';
+
+grant select on limena.audit_actions to limena_app, limena_auth, limena_readonly, limena_maintenance;
