@@ -113,7 +113,7 @@ def test_tabs_refresh_together_and_leave_together(console: Api, browser: Browser
         # One session, five pages, five rotations in a row: none was taken for a theft.
         with console.database.connect() as connection:
             row = connection.execute(
-                "select count(*) from limena.audit_logs where action = 'refresh_token.reused'"
+                "select count(*) from limena.audit_logs where action = 'session.refresh_reused'"
             ).fetchone()
         assert row == (0,)
         tabs[2].get_by_role("button", name="Log out").click()
