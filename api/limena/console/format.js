@@ -40,6 +40,9 @@ export function dateTime(iso) {
   return iso ? timeElement(iso, DATE_TIME.format(new Date(iso))) : '–';
 }
 
+/** A day that is a day in UTC, as `2026-11-25`. */
+export const day = (text) => new Date(`${text}T00:00:00Z`).toLocaleDateString(undefined, { timeZone: 'UTC', dateStyle: 'medium' });
+
 export function date(iso) {
   return iso ? timeElement(iso, DATE.format(new Date(iso))) : '–';
 }

@@ -1,11 +1,11 @@
 // What AI may cost the tenant, what it has cost, and the switches.
 
-import { ago, compact, dateTime, number } from '../format.js';
+import { ago, compact, dateTime, day, number } from '../format.js';
 import { get, json, post, query } from '../session.js';
 import { may, renew } from '../shell.js';
 import { ask, badge, card, empty, field, form, h, heading, later, paged, said, submit, table, toast } from '../ui.js';
 import { aiMeters } from './ai-meters.js';
-import { barChart } from './chart.js';
+import { barChart, lastDays } from './chart.js';
 
 const VIEWS = [['day', 'By day'], ['model', 'By model'], ['user', 'By person'], ['api_key', 'By API key']];
 
@@ -92,14 +92,14 @@ function usage() {
 }
 
 async function usageBy(by) {
-  const since = new Date(Date.now() - 31 * 86_400_000).toISOString();
+  const since = new Date(Date.now() - 30 * 86_400_000).toISOString();
   const load = (after) => get(`/api/v1/ai/usage${query({ by, from: since, after, limit: by === 'day' ? 31 : 50 })}`);
   const names = by === 'user' && may('members:read') ? namesOf(await get('/api/v1/members?limit=200'), 'user_id', 'display_name')
     : by === 'api_key' && may('api_keys:read') ? namesOf(await get('/api/v1/api-keys?limit=200'), 'id', 'name') : {};
   return paged(load, (items) => [
-    by === 'day' && barChart('Tokens by day', [...items].reverse().map((one) => [one.key, one.prompt_tokens + one.completion_tokens])),
+    by === 'day' && barChart('Tokens by day, UTC', lastDays(Object.fromEntries(items.map((one) => [one.key, one.prompt_tokens + one.completion_tokens])))),
     table('AI use', [
-      [VIEWS.find(([key]) => key === by)[1].slice(3).replace(/^./, (first) => first.toUpperCase()), (one) => (names[one.key] ? said(names[one.key]) : h('code', {}, one.key)), 'main'],
+      [VIEWS.find(([key]) => key === by)[1].slice(3).replace(/^./, (first) => first.toUpperCase()), (one) => (names[one.key] ? said(names[one.key]) : by === 'day' ? day(one.key) : h('code', {}, one.key)), 'main'],
       ['Calls', (one) => number(one.calls), 'number'],
       ['Failed', (one) => number(one.failed_calls), 'number'],
       ['Not finished', (one) => number(one.unfinished_calls), 'number'],

@@ -1,6 +1,6 @@
 // Bars, one a day. What they show stands in a table or in their titles as well.
 
-import { compact, number } from '../format.js';
+import { compact, day, number } from '../format.js';
 import { h, newId } from '../ui.js';
 
 const SVG = 'http://www.w3.org/2000/svg';
@@ -14,10 +14,18 @@ function svg(tag, attributes, ...children) {
   return element;
 }
 
+/** The last 31 days in UTC with what `values` has for each. */
+export function lastDays(values) {
+  return Array.from({ length: 31 }, (_, index) => {
+    const key = new Date(Date.now() - (30 - index) * 86_400_000).toISOString().slice(0, 10);
+    return [day(key), values[key] ?? 0];
+  });
+}
+
 /** `bars`: [name, number], oldest first. */
 export function barChart(title, bars) {
   const most = Math.max(1, ...bars.map(([, value]) => value));
-  const step = WIDTH / Math.max(bars.length, 12);
+  const step = WIDTH / bars.length;
   const id = newId('chart');
   const names = bars.map(([name]) => name);
   return h('figure', { class: 'figure-chart' },

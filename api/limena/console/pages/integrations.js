@@ -25,7 +25,7 @@ export default function integrations() {
 function providerCard(provider, found, changed) {
   const [state, kind] = found ? STATES[found.state] ?? [found.state, 'warn'] : ['Not connected', ''];
   const connect = () => (provider.kind === 'oauth' ? authorize(provider) : paste(provider, found, changed));
-  return card([provider.title, ' ', badge(state, kind)],
+  return card([provider.title, badge(state, kind)],
     found ? h('dl', {},
       found.label && [h('dt', {}, 'Label'), h('dd', {}, said(found.label))],
       found.base_url && [h('dt', {}, 'Address'), h('dd', {}, said(found.base_url))],
@@ -35,8 +35,8 @@ function providerCard(provider, found, changed) {
       : h('p', { class: 'muted' }, provider.kind === 'oauth' ? 'You log in there and say what may be used.' : 'With an API key of theirs.'),
     found && ADVICE[found.state] && h('p', { class: 'notice bad' }, ADVICE[found.state]),
     may('integrations:write') && h('div', { class: 'buttons' },
-      h('button', { type: 'button', class: found ? '' : 'primary', 'aria-label': `${found ? 'Reconnect' : 'Connect'} ${provider.title}`, click: connect }, found ? 'Reconnect' : 'Connect'),
-      found && h('button', { type: 'button', class: 'danger', 'aria-label': `Disconnect ${provider.title}`, click: () => disconnect(provider, changed) }, 'Disconnect')));
+      h('button', { type: 'button', class: found ? 'quiet' : 'primary', 'aria-label': `${found ? 'Reconnect' : 'Connect'} ${provider.title}`, click: connect }, found ? 'Reconnect' : 'Connect'),
+      found && h('button', { type: 'button', class: 'danger quiet', 'aria-label': `Disconnect ${provider.title}`, click: () => disconnect(provider, changed) }, 'Disconnect')));
 }
 
 async function paste(provider, found, changed) {
