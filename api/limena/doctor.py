@@ -55,6 +55,12 @@ _SELF_CHECK: Final[LiteralString] = """
     order by 1
 """
 
+_AI_QUOTAS: Final[LiteralString] = """
+    select format('ai quotas: tenant %s: %s', c.tenant_id, c.finding)
+    from limena.check_ai_quotas() as c
+    order by 1
+"""
+
 # What a role of ours may have set for itself (ALTER ROLE … SET): the API overrides what matters, other clients do not.
 _ROLE_SETTINGS: Final[LiteralString] = r"""
     select format(
@@ -255,6 +261,7 @@ def _database(connection: Connection, source: Source) -> Iterator[str]:
     yield from _server(connection, source)
     try:
         yield from _rows(connection, _SELF_CHECK)
+        yield from _rows(connection, _AI_QUOTAS)
         yield from role_settings(connection)
         yield from _rows(connection, _CATALOG_FUNCTIONS, names=list(CATALOG_FUNCTIONS))
         yield from _version_of_files(connection)

@@ -27,6 +27,7 @@ _TAGS: Final[Mapping[str, str]] = {
     "identity": "Logging in, the caller, the members of a tenant",
     "api_keys": "Keys for programs",
     "audit": "What happened in a tenant",
+    "ai": "What a tenant's AI calls may take, and what they took",
     "platform": "The service itself",
 }
 
@@ -95,6 +96,10 @@ def _operation(endpoint: Endpoint, catalog: Catalog, base_url: str) -> dict[str,
             operation["parameters"] = [
                 *(_parameter(name, "path", arguments[name]) for name in fields.path),
                 *(_parameter(name, "query", arguments[name]) for name in fields.query),
+                *(
+                    _parameter(name, "header", arguments[name]) | {"name": header}
+                    for name, header in endpoint.headers.items()
+                ),
                 *_csrf_parameters(endpoint, is_required=not endpoint.accepts_api_keys),
             ]
             body = {name: _field(name, field, arguments[name]) for name, field in fields.body.items()}

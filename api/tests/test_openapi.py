@@ -166,9 +166,24 @@ def succeed(api: Api, owner: httpx.Client, endpoint: Endpoint) -> httpx.Response
     """A call of a route that works."""
     if endpoint.path.startswith("/api/v1/auth/"):
         return succeed_in_auth(api, endpoint)
+    if endpoint.tag == "ai":
+        return succeed_in_ai(owner, endpoint)
     body = {"name": "documented", "scopes": ["ai:read"]} if endpoint.method == "POST" else None
     made = owner.post("/api/v1/api-keys", json={"name": "to be revoked", "scopes": ["ai:read"]}).json()
     return owner.request(endpoint.method, fill(endpoint.path, made["id"]), json=body)
+
+
+def succeed_in_ai(owner: httpx.Client, endpoint: Endpoint) -> httpx.Response:
+    call = {"model": "documented", "estimated_tokens": 10}
+    path = endpoint.path
+    if "{id}" in path:
+        path = fill(path, owner.post("/api/v1/ai/reservations", json=call).json()["id"])
+    bodies: dict[str, dict[str, Any]] = {
+        "PATCH": {"is_enabled": True},
+        "POST": {"prompt_tokens": 4, "completion_tokens": 3, "latency_ms": 2} if path.endswith("settle") else call,
+    }
+    body = None if path.endswith("reset") else bodies.get(endpoint.method)
+    return owner.request(endpoint.method, path, json=body)
 
 
 def succeed_in_auth(api: Api, endpoint: Endpoint) -> httpx.Response:

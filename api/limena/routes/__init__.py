@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from limena.routes import api_keys, audit, auth, identity, platform
+from limena.routes import ai, api_keys, audit, auth, identity, platform
 from limena.routing import Endpoint
 
 ENDPOINTS: Final[tuple[Endpoint, ...]] = (
@@ -12,5 +12,6 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
     *identity.ENDPOINTS,
     *api_keys.ENDPOINTS,
     *audit.ENDPOINTS,
+    *ai.ENDPOINTS,
     *platform.ENDPOINTS,
 )

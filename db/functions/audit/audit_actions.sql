@@ -16,6 +16,9 @@ with events as (
     from (
         values
         ('access.denied', 'warning', 'Somebody asked for what their role or scopes do not allow', '{permission, route}'),
+        ('ai_quota.tripped', 'warning', 'A limit was reached, and AI is paused', '{cause, limit, ends_at}'),
+        ('ai_quota.reset', 'notice', 'AI is no longer paused: by time, by hand or by a higher limit', '{cause, by, reason}'),
+        ('ai_quota.warned', 'warning', 'Most of the month''s AI tokens are used or reserved', '{percent, limit}'),
         ('api_key.revoked', 'notice', 'An API key was switched off', '{}'),
         ('invitation.accepted', 'notice', 'Somebody accepted an invitation', '{}'),
         ('membership.role_changed', 'notice', 'A member got another role', '{}'),
@@ -53,6 +56,7 @@ tables as (
         '{}'::text[] as details
     from (
         values
+        ('ai_settings', 'notice', 'AI settings'),
         ('api_key', 'notice', 'API key'),
         ('invitation', 'notice', 'invitation'),
         ('mail', 'info', 'queued mail'),

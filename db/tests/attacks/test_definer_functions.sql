@@ -32,7 +32,8 @@ select is(
             'deployed_digest',
             'enter_api_key',
             'enter_session', 'find_people', 'has_permission', 'holds', 'is_withheld', 'list_tenants',
-            'record_denial', 'tenant_even_frozen', 'tenant_with'
+            'record_denial', 'tenant_even_frozen', 'tenant_with',
+            'release_ai_call', 'reserve_ai_call', 'reset_ai_quota', 'settle_ai_call', 'update_ai_settings'
         ]) as f (name)
     ),
     'limena_app can call these functions with the owner''s rights, and no other'

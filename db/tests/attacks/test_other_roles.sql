@@ -47,6 +47,8 @@ from (
     (
         'limena_readonly',
         array[
+            'ai_calls_at',
+            'ai_clock',
             'close_access',
             'covered_from',
             'covered_people',
@@ -60,7 +62,9 @@ from (
     ),
     (
         'limena_maintenance',
-        array['claim_mail', 'deployed_digest', 'ensure_partitions', 'prune', 'self_check', 'settle_mail']
+        array['check_ai_quotas',
+            'claim_mail', 'deployed_digest', 'ensure_partitions',
+            'expire_reservations', 'prune', 'self_check', 'settle_mail']
     )
 ) as r (name, functions);
 select is(

@@ -58,7 +58,7 @@ select is(
             and c.relname not in (select f.relation from forbidden as f)
         order by c.relname
     ),
-    '{log_in_failures,outbox,password_resets,registrations,sessions}',
+    '{ai_reservations,log_in_failures,outbox,password_resets,registrations,sessions}',
     'each table forbids limena_owner something, but for those that prune() clears'
 );
 set local role limena_owner;
@@ -89,7 +89,7 @@ select is(
         where 'limena_owner'::regrole = any(p.polroles) and (p.polcmd in ('*', 'd') or cardinality(p.polroles) > 1)
         order by p.polname
     ),
-    '{log_in_failures_delete_owner,outbox_delete_owner,password_resets_delete_owner,registrations_delete_owner,sessions_delete_owner}',  -- noqa: LT05
+    '{ai_reservations_delete_owner,log_in_failures_delete_owner,outbox_delete_owner,password_resets_delete_owner,registrations_delete_owner,sessions_delete_owner}',  -- noqa: LT05
     'no policy lets limena_owner do everything, and none delete, but where log_in() and prune() do'
 );
 select is(

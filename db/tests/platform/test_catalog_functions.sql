@@ -22,8 +22,13 @@ select results_eq(
     where n.nspname in ('limena', 'limena_private')$$)$q$,
     array[
         'limena.accept_invitation D limena_auth',
+        'limena.ai_calls_at limena_app limena_readonly',
+        'limena.ai_clock limena_app limena_readonly',
+        'limena.ai_notices limena_app',
+        'limena.ai_trip_notice limena_app',
         'limena.begin_log_in D limena_auth',
         'limena.change_password D limena_auth',
+        'limena.check_ai_quotas D limena_maintenance',
         'limena.claim_mail D limena_maintenance',
         'limena.close_access D limena_readonly',
         'limena.covered_from D limena_readonly',
@@ -43,17 +48,21 @@ select results_eq(
         'limena.cursor_of limena_app',
         'limena.cursor_time limena_app',
         'limena.deployed_digest D limena_app limena_maintenance',
+        'limena.describe_ai_quota limena_app',
         'limena.end_session limena_app',
         'limena.ensure_partitions D limena_maintenance',
         'limena.enter_api_key D limena_app',
         'limena.enter_session D limena_app',
+        'limena.expire_reservations D limena_maintenance',
         'limena.find_password D limena_auth',
         'limena.find_password_reset D limena_auth',
         'limena.find_people D limena_app',
+        'limena.get_ai_quota limena_app',
         'limena.get_me limena_app',
         'limena.has_permission D limena_app',
         'limena.holds D limena_app',
         'limena.is_withheld D limena_app',
+        'limena.list_ai_usage limena_app',
         'limena.list_api_keys limena_app',
         'limena.list_audit_logs limena_app',
         'limena.list_members limena_app',
@@ -62,6 +71,7 @@ select results_eq(
         'limena.log_in D limena_auth',
         'limena.log_out limena_app',
         'limena.log_out_all limena_app',
+        'limena.notices limena_app',
         'limena.open_access D limena_readonly',
         'limena.open_access_as D limena_readonly',
         'limena.page_limit limena_app',
@@ -72,39 +82,58 @@ select results_eq(
         'limena.refresh_session D limena_auth',
         'limena.register_user D limena_auth',
         'limena.rehash_password D limena_auth',
+        'limena.release_ai_call D limena_app',
         'limena.request_password_reset D limena_auth',
         'limena.request_registration D limena_auth',
         'limena.require limena_app',
         'limena.require_even_frozen limena_app',
+        'limena.reserve_ai_call D limena_app',
+        'limena.reset_ai_quota D limena_app',
         'limena.reset_password D limena_auth',
         'limena.resume_access D limena_readonly',
         'limena.revoke_api_key limena_app',
         'limena.self_check D limena_maintenance',
+        'limena.settle_ai_call D limena_app',
         'limena.settle_mail D limena_maintenance',
         'limena.switch_tenant limena_app',
         'limena.tenant_even_frozen D limena_app',
         'limena.tenant_with D limena_app',
+        'limena.update_ai_settings D limena_app',
         'limena.verify_registration D limena_auth',
+        'limena_private.ai_answer -',
+        'limena_private.ai_refusal -',
         'limena_private.audit_table -',
+        'limena_private.change_ai_settings -',
+        'limena_private.close_ai_reservation -',
         'limena_private.current_access -',
         'limena_private.declare_access -',
+        'limena_private.end_ai_trip -',
         'limena_private.freeze_tenant -',
         'limena_private.is_mailbox_full -',
+        'limena_private.lock_ai_quota -',
         'limena_private.log_in_subjects -',
+        'limena_private.mail_owners -',
         'limena_private.new_ticket -',
         'limena_private.platform_tenant_id -',
+        'limena_private.record_ai_usage -',
         'limena_private.record_changes D -',
         'limena_private.record_event -',
         'limena_private.record_user_event -',
+        'limena_private.require_ai -',
+        'limena_private.retried_ai_reservation -',
+        'limena_private.save_ai_quota -',
         'limena_private.seal -',
         'limena_private.seal_again -',
         'limena_private.seal_context -',
         'limena_private.seal_for_platform -',
+        'limena_private.seal_for_system -',
         'limena_private.seal_operator -',
         'limena_private.seal_unauthenticated -',
         'limena_private.take_back_attempt -',
+        'limena_private.trip_ai_quota -',
         'limena_private.unfreeze_tenant -',
-        'limena_private.verified_context -'
+        'limena_private.verified_context -',
+        'limena_private.warn_ai_quota -'
     ],
     'exactly these functions, for exactly these roles'
 );
@@ -156,8 +185,8 @@ select results_eq(
     from pg_proc as p
     where p.pronamespace in ('limena'::regnamespace, 'limena_private'::regnamespace)
         and not coalesce('search_path=pg_catalog, pg_temp' = any(p.proconfig), false)$$)$q$,
-    array['platform_tenant_id', 'seal', 'verified_context'],
-    'and so has every other, but for three in which each name is qualified'
+    array['ai_clock', 'platform_tenant_id', 'seal', 'verified_context'],
+    'and so has every other, but for four in which each name is qualified'
 );
 select is_empty(
     $$select p.oid::regprocedure
@@ -171,7 +200,7 @@ select is_empty(
     $$select p.oid::regprocedure
     from pg_proc as p
     inner join pg_language as l on p.prolang = l.oid
-    where p.pronamespace = 'limena'::regnamespace and l.lanname = 'sql'$$,
+    where p.pronamespace = 'limena'::regnamespace and l.lanname = 'sql' and p.proname <> 'ai_clock'$$,
     'a procedure is never inlined: nothing of it runs before the context is sealed'
 );
 select is_empty(
@@ -179,7 +208,9 @@ select is_empty(
     from pg_proc as p
     where p.pronamespace in ('limena'::regnamespace, 'limena_private'::regnamespace)
         and p.provolatile = 'i'
-        and p.proname not in ('cursor_key', 'cursor_of', 'cursor_time', 'page_limit', 'platform_tenant_id')$$,
+        and p.proname not in (
+            'ai_calls_at', 'cursor_key', 'cursor_of', 'cursor_time', 'page_limit', 'platform_tenant_id'
+        )$$,
     'none that reads anything is IMMUTABLE'
 );
 select is_empty(

@@ -11,7 +11,13 @@ select results_eq(
     where n.nspname in ('limena', 'limena_private') and c.relkind not in ('i', 'I') and not c.relispartition$$)$q$,
     array[
         'S limena.audit_logs_seq_seq',
+        'p limena.ai_usage_logs',
         'p limena.audit_logs',
+        'r limena.ai_quota_months',
+        'r limena.ai_quotas',
+        'r limena.ai_reservations',
+        'r limena.ai_settings',
+        'r limena.ai_usage_days',
         'r limena.api_key_uses',
         'r limena.api_keys',
         'r limena.invitations',
@@ -32,6 +38,8 @@ select results_eq(
         'r limena_private.deployed_definitions',
         'r limena_private.deployed_files',
         'r limena_private.seal_keys',
+        'v limena.ai_limits',
+        'v limena.ai_quota_states',
         'v limena.audit_actions',
         'v limena.isolation_report',
         'v limena.permission_matrix',
@@ -47,8 +55,8 @@ select is_empty(
     where c.relnamespace = 'limena'::regnamespace
         and c.relispartition
         and c.relkind = 'r'
-        and c.relname !~ '^audit_logs_\d{4}_\d\d$'$$,
-    'and the months of the log'
+        and c.relname !~ '^(audit_logs|ai_usage_logs)_\d{4}_\d\d$'$$,
+    'and the months of the two logs'
 );
 select is_empty(
     $$select c.relname from pg_class as c where c.relnamespace = 'public'::regnamespace
@@ -210,8 +218,8 @@ select results_eq(
                 and k.conkey[1] = t.attnum
                 and k.convalidated
         )$$)$q$,
-    array['audit_logs'],
-    'every tenant_id refers to something; the log alone outlives what it tells of'
+    array['ai_usage_logs', 'audit_logs'],
+    'every tenant_id refers to something; the logs alone outlive what they tell of'
 );
 select is_empty(
     $$select k.conrelid::regclass, k.conname
@@ -262,8 +270,11 @@ select results_eq(
     where c.relnamespace = 'limena'::regnamespace
         and c.relkind in ('r', 'p')
         and not c.relispartition
-        -- The log itself, what is written at each use, and counters.
-        and c.relname not in ('audit_logs', 'session_uses', 'api_key_uses', 'log_in_failures')$$)$q$,
+        -- The logs themselves, what is written at each use, and counters.
+        and c.relname not in (
+            'audit_logs', 'session_uses', 'api_key_uses', 'log_in_failures', 'ai_quotas', 'ai_quota_months', 'ai_reservations',
+            'ai_usage_logs', 'ai_usage_days'
+        )$$)$q$,
     'every table has the four statement-level triggers and no other, but for the list of exceptions'
 );
 select is_empty(
@@ -284,6 +295,10 @@ select results_eq(
         and c.relkind not in ('i', 'I')
         and p.line not like '%: select (%)'$$)$q$,
     array[
+        'limena.ai_limits limena_app: select on the table',
+        'limena.ai_limits limena_readonly: select on the table',
+        'limena.ai_quota_states limena_app: select on the table',
+        'limena.ai_quota_states limena_readonly: select on the table',
         'limena.api_key_uses limena_app: insert (tenant_id, api_key_id)',
         'limena.api_keys limena_app: insert (tenant_id, id, name, prefix, last_four, scopes, key_hash,'
         ' created_by, expires_at)',
@@ -310,7 +325,10 @@ select is_empty(
     cross join pg_roles as r
     where c.relnamespace in ('limena'::regnamespace, 'limena_private'::regnamespace)
         and c.relkind in ('r', 'p', 'v', 'm', 'f')
-        and (a.atttypid = 'bytea'::regtype or a.attname ~ '(hash|secret|password|token)')
+        and (
+            a.atttypid = 'bytea'::regtype
+            or a.atttypid not in ('integer'::regtype, 'bigint'::regtype) and a.attname ~ '(hash|secret|password|token)'
+        )
         and not r.rolsuper
         and r.rolname !~ '^pg_'
         and r.rolname <> 'limena_owner'
@@ -343,6 +361,15 @@ select results_eq(
         and a.attstattarget is distinct from 0
     group by c.relname$$)$q$,
     array[
+        'ai_quota_months: tenant_id, month, used_tokens, reserved_tokens',
+        'ai_quotas: tenant_id, as_of, calls, used_tokens, reserved_tokens, written_off_tokens,'
+        ' warned_percent, trip_cause, tripped_at, trip_ends_at',
+        'ai_reservations: tenant_id, id, actor_type, estimated_tokens, state, created_at, expires_at, closed_at',
+        'ai_settings: tenant_id, is_enabled, is_allowed, max_calls_per_hour, max_tokens_per_month,'
+        ' calls_per_hour, tokens_per_month',
+        'ai_usage_days: tenant_id, day, actor_type, outcome, calls, prompt_tokens, completion_tokens, latency_ms',
+        'ai_usage_logs: tenant_id, occurred_at, actor_type, outcome, prompt_tokens, completion_tokens, latency_ms,'
+        ' recorded_at',
         'api_key_uses: tenant_id, api_key_id, last_used_at',
         'api_keys: tenant_id, id, scopes, created_by, created_at, expires_at, revoked_at',
         'audit_logs: tenant_id, occurred_at, seq, id, action, actor_type, entity_type',
