@@ -7,6 +7,7 @@ Every visit fails on an error or a warning of the page, on a violation of its CS
 import re
 from collections.abc import Iterator
 
+import httpx
 import pytest
 from playwright.sync_api import Dialog, Page, expect
 
@@ -266,22 +267,72 @@ def test_filters_stand_in_the_address(console: Api, browser: Browser) -> None:
         assert page.locator(".event-what").all_inner_texts() == events
 
 
-def test_a_change_is_told_as_before_and_after(console: Api, browser: Browser) -> None:
-    with browser.visit("/settings/members", person=console.person()) as visit:
-        visit.page.get_by_label("Role of Edith Clarke").select_option("member")
-        expect(visit.page.get_by_text("The role is changed.")).to_be_visible()
-        visit.go("/settings/audit-log?action=membership.role_changed")
-        visit.page.locator("summary.event-head").first.click()
-        row = visit.page.get_by_role("row", name="Role")
-        assert row.get_by_role("cell").all_inner_texts() == ["viewer", "member"]
-        time = visit.page.locator("summary.event-head time").first
-        utc = time.get_attribute("title") or ""
-        assert re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC", utc)
-        hour = (int(utc[11:13]) + 1) % 24, (int(utc[11:13]) + 2) % 24  # Vienna, in winter and in summer
-        assert int(time.inner_text().split(", ")[-1][:2]) in hour
+# AI
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+def reserve(client: httpx.Client) -> int:
+    call = {"model": "claude-sonnet-4-5", "estimated_tokens": 1000}
+    return client.post("/api/v1/ai/reservations", json=call).status_code
+
+
+def test_the_banner_tells_of_a_trip_within_a_minute_and_goes_with_it(console: Api, browser: Browser) -> None:
+    owner, viewer = console.person(tenant=2), console.person("viewer", tenant=2)
+    with browser.visit() as visit, browser.visit("/settings/ai", person=owner) as owners:
+        banner, owners_banner = visit.page.locator(".banner"), owners.page.locator(".banner")
+        visit.page.clock.install()
         visit.go("/settings/members")
-        visit.page.get_by_label("Role of Edith Clarke").select_option("viewer")
-        expect(visit.page.get_by_text("The role is changed.")).to_be_visible()
+        visit.log_in(viewer.email, viewer.password)
+        with owner.client() as client:
+            assert client.patch("/api/v1/ai/settings", json={"calls_per_hour": 2}).status_code == 200
+            assert [reserve(client) for _ in range(3)] == [201, 201, 429]
+        expect(banner).to_be_empty()
+        visit.page.clock.fast_forward(59_000)
+        expect(banner).to_contain_text("AI is paused")
+        expect(banner).to_contain_text("Everything else goes on. Until ")
+        banner.get_by_role("link", name="Settings: AI").click()
+        visit.settle()
+        expect(visit.page.get_by_text("Paused: too many calls within an hour")).to_be_visible()
+        assert visit.page.get_by_role("button", name="End the pause now").count() == 0  # an owner's alone
+
+        owners.page.reload()
+        owners.settle()
+        expect(owners_banner).to_contain_text("AI is paused")
+        assert owners.axe() == []
+        owners.page.get_by_role("button", name="End the pause now").click()
+        owners.page.get_by_role("dialog").get_by_role("button", name="End the pause").click()
+        expect(owners_banner).to_be_empty()
+        visit.page.clock.fast_forward(59_000)
+        expect(banner).to_be_empty()
+
+        owners.page.get_by_role("button", name="Switch AI off").click()
+        owners.page.get_by_role("dialog").get_by_role("button", name="Switch off").click()
+        expect(owners_banner).to_contain_text("AI is switched off")
+        visit.page.clock.fast_forward(59_000)
+        expect(banner).to_contain_text("AI is switched off")
+        owners.page.get_by_role("button", name="Switch AI on").click()
+        owners.page.get_by_role("dialog").get_by_role("button", name="Switch on").click()
+        expect(owners_banner).to_be_empty()
+
+
+def test_limits_are_lowered_and_use_is_told(console: Api, browser: Browser) -> None:
+    owner = console.person()
+    with owner.client(owner.api_key) as client:
+        call = {"model": "claude-sonnet-4-5", "estimated_tokens": 4000}
+        made = client.post("/api/v1/ai/reservations", json=call).json()["id"]
+        spent = {"prompt_tokens": 1234, "completion_tokens": 766, "latency_ms": 900}
+        assert client.post(f"/api/v1/ai/reservations/{made}/settle", json=spent).status_code == 200
+    with browser.visit("/settings/ai", person=owner) as visit:
+        page = visit.page
+        expect(page.get_by_text("2K of 20M used")).to_be_visible()
+        page.get_by_label("By model").check()
+        expect(page.get_by_role("row").filter(has_text="claude-sonnet-4-5").get_by_title("1,234")).to_be_visible()
+        page.get_by_label("By API key").check()
+        expect(page.get_by_role("row").filter(has_text="Demo key")).to_be_visible()
+        page.get_by_role("spinbutton", name="Calls in 60 minutes").fill("400")
+        page.get_by_role("button", name="Save limits").click()
+        expect(page.get_by_text("The limits count from now on.")).to_be_visible()
+        expect(page.get_by_text("of 400 used")).to_be_visible()
 
 
 # What somebody else wrote
@@ -297,47 +348,48 @@ HOSTILE = {
 SHOWN = HOSTILE | {"bidi": "invoice[U+202E]gnp.exe[U+2066]"}
 
 
-@pytest.mark.parametrize("size", [WIDE, NARROW], ids=["wide", "narrow"])
-def test_hostile_text_is_text(console: Api, browser: Browser, size: dict[str, int]) -> None:
+@pytest.mark.parametrize(("kind", "size"), [("markup", WIDE), ("bidi", WIDE), ("long", NARROW)])
+def test_hostile_text_is_text(console: Api, browser: Browser, kind: str, size: dict[str, int]) -> None:
+    """Names of a person, a tenant and keys; and, where no column's check keeps it short, what stands in the log."""
+    name = HOSTILE[kind]
+    body = new_registration() | {"display_name": name, "tenant_name": name}
+    with console.client() as client:
+        made = client.post("/api/v1/auth/register", json=body)
+        assert made.status_code == 201, made.text
+        client.headers["Authorization"] = f"Bearer {made.json()['access_token']}"
+        for text in HOSTILE.values():
+            key = {"name": text, "scopes": ["members:read"]}
+            assert client.post("/api/v1/api-keys", json=key).status_code == 201
+    with console.database.connect() as connection:
+        connection.execute(
+            """update limena.audit_logs set actor_label = %(long)s, user_agent = %(long)s,
+                entity_type = %(short)s, details = jsonb_build_object(%(short)s::text, %(long)s::text)
+            where tenant_id = %(tenant)s""",
+            {"long": (name * 10_000)[:10_000], "short": name, "tenant": made.json()["tenant"]["id"]},
+        )
     with browser.visit("/", size=size) as visit:
         page = visit.page
         page.on("dialog", lambda one: visit.found.append(f"a script ran: {one.message}"))
-        newcomers = []
-        for name in HOSTILE.values():
-            body = new_registration() | {"display_name": name, "tenant_name": name}
-            with console.client() as client:
-                made = client.post("/api/v1/auth/register", json=body)
-                assert made.status_code == 201, made.text
-                client.headers["Authorization"] = f"Bearer {made.json()['access_token']}"
-                key = {"name": name, "scopes": ["members:read"]}
-                assert client.post("/api/v1/api-keys", json=key).status_code == 201
-            newcomers.append((body, made.json()["tenant"]["id"], name))
-        with console.database.connect() as connection:
-            # Where no column's check keeps it short.
-            connection.execute(
-                """update limena.audit_logs set actor_label = %(long)s, user_agent = %(long)s,
-                    entity_type = %(markup)s, details = jsonb_build_object(%(markup)s::text, %(long)s::text)
-                where tenant_id = %(tenant)s""",
-                {"long": HOSTILE["markup"] * 200, "markup": HOSTILE["markup"], "tenant": newcomers[0][1]},
-            )
-        for body, _, name in newcomers:
-            shown = SHOWN[next(kind for kind, text in HOSTILE.items() if text == name)]
-            visit.go("/")
-            visit.log_in(body["email"], body["password"])
-            expect(page.get_by_role("heading", name=shown, exact=True)).to_be_visible()
-            for path in ("/settings/members", "/settings/api-keys", "/settings/audit-log"):
-                visit.go(path)
-                if path != "/settings/audit-log":
-                    expect(page.locator("main bdi", has_text=shown).first).to_be_visible()
-                for summary in page.locator("summary.event-head").all()[:3]:
-                    summary.click()
-                assert page.locator("main :is(img, script, iframe, svg, object, [onerror], [onload])").count() == 0
-                assert page.locator("a[href^='javascript' i]").count() == 0
-                assert_no_sideways_scrolling(page)
-            if size == NARROW:
-                page.get_by_role("button", name="Menu").click()
-            page.get_by_role("button", name="Log out").click()
-            expect(page.get_by_role("heading", name="Log in")).to_be_visible()
+
+        def look() -> None:
+            assert page.locator("main :is(img, script, iframe, svg, object, [onerror], [onload])").count() == 0
+            assert page.locator("a[href^='javascript' i]").count() == 0
+            assert_no_sideways_scrolling(page)
+
+        visit.log_in(body["email"], body["password"])
+        expect(page.get_by_role("heading", name=SHOWN[kind], exact=True)).to_be_visible()
+        look()
+        visit.go("/settings/members")
+        expect(page.get_by_role("cell", name=SHOWN[kind]).first).to_be_visible()
+        look()
+        visit.go("/settings/api-keys")
+        for text in SHOWN.values():
+            expect(page.get_by_text(text, exact=True).first).to_be_visible()
+        look()
+        visit.go("/settings/audit-log")
+        page.locator("summary.event-head").last.click()
+        expect(page.locator(".event-body dd bdi").first).to_contain_text(SHOWN[kind])
+        look()
 
 
 # Everyone can use it

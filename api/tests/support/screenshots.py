@@ -47,7 +47,7 @@ def ask(client: httpx.Client, method: str, path: str, body: object = None, statu
 
 def make_history(base_url: str, dev: dict[str, Any]) -> None:
     """What a tenant's week leaves behind."""
-    draw = random.Random(7)  # noqa: S311 - figures to look at
+    draw = random.Random(7)
     demo = dev["demo"]
     for team, calls in ((demo, 60), (demo["second_tenant"], 25)):
         with api(base_url, team["api_key"]) as client:
