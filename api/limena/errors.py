@@ -46,6 +46,12 @@ CODES: Final[Mapping[str, Code]] = {
     "method_not_allowed": Code(405, "Method not allowed", "This path does not have this method."),
     "request_timeout": Code(408, "Request timeout", "The request took too long to arrive."),
     "conflict": Code(409, "Conflict", "This contradicts what exists already."),
+    "integration_failed": Code(
+        409, "Integration failed", "The provider does not accept this connection, or no longer. Connect it again."
+    ),
+    "integration_unreadable": Code(
+        409, "Credential unreadable", "What is stored for this provider cannot be opened. Connect it again."
+    ),
     "payload_too_large": Code(413, "Body too large", "The body is larger than this server reads."),
     "uri_too_long": Code(414, "URI too long", "The path and the query string are longer than this server reads."),
     "unsupported_media_type": Code(415, "Unsupported media type", "The body must be application/json in UTF-8."),
@@ -55,6 +61,9 @@ CODES: Final[Mapping[str, Code]] = {
     "ai_ceiling_exceeded": Code(429, "AI is paused", "The AI tokens of this month are used up or reserved."),
     "headers_too_large": Code(431, "Header fields too large", "The header is larger than this server reads."),
     "internal_error": Code(500, "Internal error", "This is our fault. The request id helps us to find out why."),
+    "provider_unavailable": Code(
+        503, "Provider unavailable", "The provider does not answer as it should. Try again soon."
+    ),
     "unavailable": Code(503, "Unavailable", "The service cannot answer at the moment. Try again soon."),
 }
 
@@ -93,6 +102,11 @@ CONSTRAINTS: Final[Mapping[str, tuple[str, str]]] = {
     ),
     "api_keys_scopes_check": ("scopes", "must name 1 to 100 permissions"),
     "api_keys_expires_at_check": ("expires_at", "must lie in the future"),
+    "integrations_label_check": (
+        "label",
+        "must have 1 to 100 characters, no space at its ends and no control characters",
+    ),
+    "integrations_base_url_check": ("base_url", "must be a URL of at most 2048 visible ASCII characters"),
     "users_email_check": ("email", "must be an e-mail address"),
     "users_display_name_check": (
         "display_name",

@@ -68,6 +68,23 @@ _ACCESS_TOKEN: Final[dict[str, Json]] = {
     "expires_in": {"type": "integer", "description": "Seconds."},
 }
 
+_INTEGRATION: Final[dict[str, Json]] = {
+    "id": _ID,
+    "provider": _TEXT,
+    "state": {
+        "type": "string",
+        "enum": ["connected", "failed", "unreadable"],
+        "description": "failed: the provider refuses it; unreadable: what is stored does not open.",
+    },
+    "label": _or_null(_TEXT),
+    "base_url": _or_null(_TEXT),
+    "scopes": _or_null({"type": "string", "description": "As OAuth 2 writes them, separated by spaces."}),
+    "connected_by": _or_null(_ID),
+    "connected_at": _TIME,
+    "failed_at": _or_null(_TIME),
+    "expires_at": _or_null({"type": "string", "format": "date-time", "description": "Of the access token."}),
+}
+
 _ME: Final[dict[str, Json]] = {
     "tenant": _or_null(_ref("Tenant")),
     "role": _or_null({"type": "string", "enum": list(ROLES)}),
@@ -182,6 +199,37 @@ SCHEMAS: Final[Mapping[str, dict[str, Json]]] = {
     ),
     "AuditRowList": _list_of("AuditRow"),
     "CsrfToken": _object({"csrf_token": {"type": "string", "description": "For the header X-CSRF-Token."}}),
+    "Authorization": _object({"authorization_url": {"type": "string", "description": "Where to send the browser."}}),
+    "Integration": _object(_INTEGRATION, "A connected third party. No secret of it is ever shown."),
+    "IntegrationList": _object(
+        {
+            "items": {"type": "array", "items": _ref("Integration")},
+            "next": {"type": "null", "description": "All of them are here."},
+            "providers": {
+                "type": "array",
+                "items": _object(
+                    {
+                        "provider": _TEXT,
+                        "title": _TEXT,
+                        "kind": {"type": "string", "enum": ["api_key", "oauth"]},
+                        "takes_base_url": {"type": "boolean", "description": "Whether `base_url` has to be given."},
+                        "is_available": {"type": "boolean", "description": "Whether this server can connect it."},
+                    }
+                ),
+                "description": "What can be connected.",
+            },
+        },
+        "The connected integrations, newest first.",
+    ),
+    "IntegrationToken": _object(
+        {
+            "access_token": {"type": "string", "description": "For the provider, not for this API."},
+            "token_type": {"const": "Bearer"},
+            "expires_in": {"anyOf": [{"type": "integer"}, {"type": "null"}], "description": "Seconds; null: unknown."},
+            "expires_at": _or_null(_TIME),
+        },
+        "An access token of a connected provider.",
+    ),
     "KeySet": _object(
         {
             "keys": {
@@ -329,6 +377,13 @@ FIELDS: Final[Mapping[str, Mapping[str, Json]]] = {
     "token": {"description": "From the link in the mail."},
     "display_name": {"description": "How others see the person.", "minLength": 1, "maxLength": 100},
     "tenant_name": {"description": "What the new tenant is called.", "minLength": 1, "maxLength": 100},
+    "secret": {"format": "password", "description": "The provider's API key. It is encrypted, and never shown again."},
+    "label": {"description": "What people call it.", "minLength": 1, "maxLength": 100},
+    "base_url": {"format": "uri", "description": "Of a provider whose address the tenant chooses; public, https."},
+    "code": {"description": "From the provider's redirect."},
+    "state": {"description": "From the provider's redirect."},
+    "error": {"description": "From the provider's redirect, when there is no code."},
+    "iss": {"description": "From the provider's redirect, if it is there (RFC 9207)."},
     "tenant_id": {"description": "In which of the person's tenants to act."},
 }
 """What is said about a request's field beyond its type. PostgreSQL enforces it."""

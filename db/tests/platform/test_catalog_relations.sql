@@ -20,6 +20,9 @@ select results_eq(
         'r limena.ai_usage_days',
         'r limena.api_key_uses',
         'r limena.api_keys',
+        'r limena.integration_credentials',
+        'r limena.integration_flows',
+        'r limena.integrations',
         'r limena.invitations',
         'r limena.log_in_failures',
         'r limena.memberships',
@@ -38,6 +41,7 @@ select results_eq(
         'r limena_private.deployed_definitions',
         'r limena_private.deployed_files',
         'r limena_private.seal_keys',
+        'r limena_private.tenant_salts',
         'v limena.ai_limits',
         'v limena.ai_quota_states',
         'v limena.audit_actions',
@@ -307,6 +311,12 @@ select results_eq(
         'limena.audit_actions limena_auth: select on the table',
         'limena.audit_actions limena_maintenance: select on the table',
         'limena.audit_actions limena_readonly: select on the table',
+        'limena.integration_credentials limena_app: delete on the table',
+        'limena.integration_credentials limena_app: insert (tenant_id, integration_id, field, key_version, ciphertext,'
+        ' expires_at)',
+        'limena.integrations limena_app: insert (tenant_id, id, provider, changed_by)',
+        'limena.integrations limena_app: update (label, base_url, scopes, changed_by, connected_at, disconnected_at,'
+        ' failed_at, revocation, refresh_leased_until)',
         'limena.invitations limena_app: insert (tenant_id, id, email, role, token_hash, invited_by)',
         'limena.isolation_report limena_maintenance: select on the table',
         'limena.isolation_report limena_readonly: select on the table',
@@ -316,7 +326,7 @@ select results_eq(
         'limena.permission_matrix limena_readonly: select on the table',
         'limena.sessions limena_app: update (current_tenant_id, ended_at)'
     ],
-    'nothing is granted on a whole table; these may be written, and nothing else'
+    'nothing is granted on a whole table but DELETE, which knows no columns; these may be written, and nothing else'
 );
 select is_empty(
     $$select c.oid::regclass, a.attname, r.rolname
@@ -373,6 +383,10 @@ select results_eq(
         'api_key_uses: tenant_id, api_key_id, last_used_at',
         'api_keys: tenant_id, id, scopes, created_by, created_at, expires_at, revoked_at',
         'audit_logs: tenant_id, occurred_at, seq, id, action, actor_type, entity_type',
+        'integration_credentials: tenant_id, integration_id, field, key_version, expires_at, created_at',
+        'integration_flows: tenant_id, id, provider, session_id, user_id, key_version, created_at, expires_at',
+        'integrations: tenant_id, id, provider, created_at, changed_by, connected_at, disconnected_at, failed_at,'
+        ' revocation, refresh_leased_until',
         'invitations: tenant_id, id, role, invited_by, created_at, expires_at, accepted_at',
         'log_in_failures: failures, last_failed_at, blocked_until',
         'memberships: tenant_id, user_id, role, created_at',
