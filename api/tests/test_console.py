@@ -384,7 +384,7 @@ def test_hostile_text_is_text(console: Api, browser: Browser, kind: str, size: d
         look()
         visit.go("/settings/api-keys")
         for text in SHOWN.values():
-            expect(page.get_by_text(text, exact=True).first).to_be_visible()
+            expect(page.locator("main").get_by_text(text, exact=True).first).to_be_visible()
         look()
         visit.go("/settings/audit-log")
         page.locator("summary.event-head").last.click()
