@@ -23,16 +23,31 @@ select is(
     (
         select array_agg(f.name order by f.name)
         from unnest(array[
+            'change_member_role',
+            'count_api_key_call',
             'current_context',
             'current_permissions',
             'current_session_id',
             'current_session_user_id',
             'current_tenant_id',
             'current_user_id',
+            'delete_tenant',
             'deployed_digest',
             'enter_api_key',
-            'enter_session', 'find_people', 'has_permission', 'holds', 'is_withheld', 'list_tenants',
-            'record_denial', 'tenant_even_frozen', 'tenant_with',
+            'enter_session',
+            'find_people',
+            'has_permission',
+            'holds',
+            'is_withheld',
+            'list_tenants',
+            'mail_invitation',
+            'record_denial',
+            'remove_member',
+            'restore_tenant',
+            'retire_api_key',
+            'tenant_even_frozen',
+            'tenant_with',
+            'transfer_ownership',
             'release_ai_call', 'reserve_ai_call', 'reset_ai_quota', 'settle_ai_call', 'update_ai_settings'
         ]) as f (name)
     ),

@@ -31,6 +31,7 @@ from (
             'accept_invitation',
             'begin_log_in',
             'change_password',
+            'find_invitation',
             'find_password',
             'find_password_reset',
             'log_in',
@@ -62,9 +63,10 @@ from (
     ),
     (
         'limena_maintenance',
-        array['check_ai_quotas',
-            'claim_mail', 'deployed_digest', 'ensure_partitions',
-            'expire_reservations', 'prune', 'self_check', 'settle_mail']
+        array[
+            'check_ai_quotas', 'claim_mail', 'deployed_digest', 'ensure_partitions', 'erase_tenants',
+            'expire_reservations', 'prune', 'self_check', 'settle_mail'
+        ]
     )
 ) as r (name, functions);
 select is(
