@@ -15,7 +15,7 @@ from limena.pages import PAGES
 from support.api import Api, make_demo, serve
 from support.console import NARROW, WIDE, Browser, Visit, open_browser
 from support.databases import Database, create_database
-from support.people import new_registration
+from support.people import PASSWORD, mail_token, new_registration, register
 
 
 @pytest.fixture(scope="module")
@@ -144,6 +144,7 @@ def test_a_change_without_the_csrf_token_is_refused_and_the_page_fetches_one(con
 def open_new_key(page: Page, name: str) -> str:
     page.get_by_role("button", name="Create an API key").first.click()
     dialog = page.get_by_role("dialog")
+    expect(dialog).to_be_visible()
     boxes = dialog.get_by_role("checkbox")
     assert boxes.count() > 10
     assert not any(boxes.nth(number).is_checked() for number in range(boxes.count()))
@@ -212,6 +213,23 @@ def test_a_key_is_revoked(console: Api, browser: Browser) -> None:
     assert console.person().client(key).get("/api/v1/members").status_code == 401
 
 
+def test_a_key_is_rotated_and_its_successor_shown_once(console: Api, browser: Browser) -> None:
+    key = console.make_key("members:read")
+    with browser.visit("/settings/api-keys", person=console.person()) as visit:
+        page = visit.page
+        row = page.get_by_role("row").filter(has_text=f"{key[:10]}…{key[-4:]}")
+        row.get_by_role("button", name="Rotate").click()
+        page.get_by_role("dialog").get_by_role("button", name="Rotate").click()
+        new = page.locator(".key").inner_text()
+        page.get_by_role("button", name="Copy").click()
+        page.get_by_role("checkbox", name="I have stored the key").check()
+        page.get_by_role("button", name="Done").click()
+        expect(row.get_by_text("works until")).to_be_visible()
+        assert new.removeprefix("lmn_")[6:-4] not in stored(page)
+    for one in (key, new):
+        assert console.person().client(one).get("/api/v1/members").status_code == 200
+
+
 # Roles
 # ---------------------------------------------------------------------------------------------------------------------
 
@@ -265,6 +283,24 @@ def test_filters_stand_in_the_address(console: Api, browser: Browser) -> None:
         page.go_back()
         visit.settle()
         assert page.locator(".event-what").all_inner_texts() == events
+
+
+def test_a_change_is_told_as_before_and_after(console: Api, browser: Browser) -> None:
+    with browser.visit("/settings/members", person=console.person()) as visit:
+        visit.page.get_by_label("Role of Edith Clarke").select_option("member")
+        expect(visit.page.get_by_text("The role is changed.")).to_be_visible()
+        visit.go("/settings/audit-log?action=membership.role_changed")
+        visit.page.locator("summary.event-head").first.click()
+        row = visit.page.get_by_role("row", name="Role")
+        assert row.get_by_role("cell").all_inner_texts() == ["viewer", "member"]
+        time = visit.page.locator("summary.event-head time").first
+        utc = time.get_attribute("title") or ""
+        assert re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC", utc)
+        hour = (int(utc[11:13]) + 1) % 24, (int(utc[11:13]) + 2) % 24  # Vienna, in winter and in summer
+        assert int(time.inner_text().split(", ")[-1][:2]) in hour
+        visit.go("/settings/members")
+        visit.page.get_by_label("Role of Edith Clarke").select_option("viewer")
+        expect(visit.page.get_by_text("The role is changed.")).to_be_visible()
 
 
 # AI
@@ -333,6 +369,93 @@ def test_limits_are_lowered_and_use_is_told(console: Api, browser: Browser) -> N
         page.get_by_role("button", name="Save limits").click()
         expect(page.get_by_text("The limits count from now on.")).to_be_visible()
         expect(page.get_by_text("of 400 used")).to_be_visible()
+
+
+# Members, the tenant, integrations
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+def test_someone_is_invited_accepts_and_is_removed(console: Api, browser: Browser) -> None:
+    owner = console.person()
+    with browser.visit("/settings/members", person=owner) as visit:
+        page = visit.page
+        page.get_by_role("button", name="Invite someone").click()
+        dialog = page.get_by_role("dialog")
+        dialog.get_by_label("E-mail address").fill("katherine@acme.example")
+        dialog.get_by_role("radio", name="Member also").check()
+        dialog.get_by_role("button", name="Invite").click()
+        expect(page.get_by_role("row").filter(has_text="katherine@acme.example")).to_be_visible()
+
+        token = mail_token(console, "katherine@acme.example", "invitation")
+        with browser.visit(f"/invitation#token={token}") as newcomers:
+            assert token not in stored(newcomers.page)
+            newcomers.page.get_by_label("Your name").fill("Katherine Johnson")
+            newcomers.page.get_by_role("textbox", name="Password").fill(PASSWORD)
+            newcomers.page.get_by_role("button", name="Accept").click()
+            expect(newcomers.page.get_by_role("heading", name="Acme")).to_be_visible()
+            newcomers.settle()
+
+            page.reload()
+            visit.settle()
+            row = page.get_by_role("row").filter(has_text="Katherine Johnson")
+            row.get_by_role("button", name="Remove Katherine Johnson").click()
+            page.get_by_role("dialog").get_by_role("button", name="Remove").click()
+            expect(row).to_have_count(0)
+            newcomers.expects.update({401, 403})
+            newcomers.page.get_by_role("link", name="Members").click()
+            expect(newcomers.page.get_by_text(re.compile("Your session has ended|Not for your role"))).to_be_visible()
+
+
+def test_someone_with_an_account_accepts_and_switches_tenants(console: Api, browser: Browser) -> None:
+    newcomer = register(console)
+    with console.person("owner", tenant=2).client() as client:
+        body = {"email": newcomer.email, "role": "viewer"}
+        assert client.post("/api/v1/invitations", json=body).status_code == 201
+    token = mail_token(console, newcomer.email, "invitation")
+    with browser.visit("/", person=newcomer) as visit:
+        page = visit.page
+        visit.go(f"/invitation#token={token}")
+        page.get_by_role("button", name="Accept").click()
+        expect(page.get_by_role("heading", name="Globex")).to_be_visible()
+        other = visit.new_tab()
+        other.goto(f"{visit.base_url}/settings/members")
+        expect(other.get_by_text("hank", exact=False).first).to_be_visible()
+        page.get_by_label("Tenant", exact=True).select_option(label=newcomer.registration["tenant_name"])
+        expect(page.get_by_role("heading", name=newcomer.registration["tenant_name"])).to_be_visible()
+        # Nothing of the tenant before stays in another tab: whatever is done there would be done in this one.
+        expect(other.get_by_text("hank", exact=False)).to_have_count(0)
+
+
+def test_the_tenant_is_renamed_deleted_and_kept(console: Api, browser: Browser) -> None:
+    newcomer = register(console)
+    with browser.visit("/settings/tenant", person=newcomer) as visit:
+        page = visit.page
+        page.get_by_label("Name").fill("Renamed & Co")
+        page.get_by_role("button", name="Save").click()
+        expect(page.get_by_role("navigation").get_by_text("Renamed & Co")).to_be_visible()
+        page.get_by_role("button", name="Delete the tenant").click()
+        dialog = page.get_by_role("dialog")
+        dialog.get_by_label("Name of the tenant").fill("Renamed & Co")
+        dialog.get_by_role("button", name="Delete").click()
+        expect(page.get_by_text("will be erased on")).to_be_visible()
+        assert visit.axe() == []
+        page.get_by_role("button", name="Keep the tenant").click()
+        page.get_by_role("dialog").get_by_role("button", name="Keep it").click()
+        expect(page.get_by_role("button", name="Delete the tenant")).to_be_visible()
+
+
+def test_an_integration_is_connected_and_its_secret_never_seen_again(console: Api, browser: Browser) -> None:
+    with browser.visit("/settings/integrations", person=console.person("admin")) as visit:
+        page, secret = visit.page, "sk-marked-0123456789abcdef"
+        page.get_by_role("button", name="Connect Anthropic", exact=True).click()
+        page.get_by_role("dialog").get_by_label("API key").fill(secret)
+        page.get_by_role("dialog").get_by_label("Label").fill("Production")
+        page.get_by_role("dialog").get_by_role("button", name="Connect").click()
+        expect(page.get_by_role("button", name="Disconnect Anthropic")).to_be_visible()
+        assert secret not in stored(page)
+        page.get_by_role("button", name="Disconnect Anthropic").click()
+        page.get_by_role("dialog").get_by_role("button", name="Disconnect").click()
+        expect(page.get_by_role("button", name="Connect Anthropic", exact=True)).to_be_visible()
 
 
 # What somebody else wrote
@@ -416,7 +539,7 @@ def assert_no_sideways_scrolling(page: Page) -> None:
 
 @pytest.mark.parametrize(("theme", "size"), [("light", WIDE), ("dark", NARROW)], ids=["light", "dark"])
 def test_axe_finds_nothing(console: Api, browser: Browser, theme: str, size: dict[str, int]) -> None:
-    found = []
+    found: list[str] = []
 
     def look(visit: Visit, path: str) -> None:
         visit.go(path)
@@ -431,6 +554,7 @@ def test_axe_finds_nothing(console: Api, browser: Browser, theme: str, size: dic
             look(visit, path)
             if path == "/settings/api-keys":
                 visit.page.get_by_role("button", name="Create an API key").first.click()
+                expect(visit.page.get_by_role("dialog")).to_be_visible()
                 found += visit.axe()
             if path == "/settings/audit-log":
                 visit.page.locator("summary.event-head").first.click()
@@ -480,7 +604,7 @@ def test_offline_is_said_and_nothing_is_lost(console: Api, browser: Browser) -> 
         expect(page.get_by_text("Limena cannot be reached. Trying again")).to_be_visible()
         page.get_by_role("button", name="Invite someone").click()
         page.get_by_role("dialog").get_by_label("E-mail address").fill("someone@example.com")
-        page.get_by_role("dialog").get_by_label("Viewer").check()
+        page.get_by_role("dialog").get_by_role("radio", name="Viewer").check()
         page.get_by_role("dialog").get_by_role("button", name="Invite").click()
         expect(page.get_by_role("dialog").get_by_role("alert").last).to_contain_text("cannot be reached")
         visit.context.set_offline(False)

@@ -1,6 +1,6 @@
 import { date, dateTime } from '../format.js';
 import { get, json, post } from '../session.js';
-import { may, renew } from '../shell.js';
+import { may, renew, whoami } from '../shell.js';
 import { ask, badge, card, field, form, h, heading, later, said, submit, toast } from '../ui.js';
 
 const STATES = { active: ['Active', 'ok'], frozen: ['Frozen', 'warn'], deleting: ['Will be deleted', 'bad'] };
@@ -12,7 +12,8 @@ export default function tenant() {
       await renew();
       await place.load();
     };
-    return [about(found, changed), may('tenant:own') && deletion(found, changed)];
+    // By the role: while a tenant is frozen, what its owner may do is withheld, but for taking the deletion back.
+    return [about(found, changed), whoami().role === 'owner' && deletion(found, changed)];
   });
   return [heading('Tenant', 'The company or team whose data is kept apart from all others.'), place];
 }
@@ -41,7 +42,7 @@ function deletion(found, changed) {
       h('div', { class: 'buttons' }, h('button', { type: 'button', click: () => restore(changed) }, 'Keep the tenant')));
   }
   return card('Deletion', h('p', { class: 'muted' }, 'The tenant is frozen at once and erased after 30 days: members, keys, integrations, the audit log. Until then you can take it back.'),
-    h('div', { class: 'buttons' }, h('button', { type: 'button', class: 'danger', click: () => remove(found, changed) }, 'Delete the tenant')));
+    may('tenant:own') && h('div', { class: 'buttons' }, h('button', { type: 'button', class: 'danger', click: () => remove(found, changed) }, 'Delete the tenant')));
 }
 
 async function remove(found, changed) {
