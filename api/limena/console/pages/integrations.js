@@ -44,7 +44,7 @@ async function paste(provider, found, changed) {
     title: `Connect ${provider.title}`,
     fields: [
       field('API key', { name: 'secret', type: 'password', required: true, autocomplete: 'off' }, 'It is encrypted at once. Nobody, you neither, can see it here again.'),
-      provider.takes_base_url && field('Address', { name: 'base_url', type: 'url', required: true, value: found?.base_url ?? '', placeholder: 'https://' }, 'A public https address.'),
+      provider.takes_base_url && field('Address', { name: 'base_url', type: 'url', required: true, value: found?.base_url ?? '' }, 'A public https address.'),
       field('Label', { name: 'label', maxlength: '100', value: found?.label ?? '', autocomplete: 'off' }, 'What people call it.'),
     ],
     button: 'Connect',
