@@ -86,8 +86,9 @@ def test_tokens_are_in_memory_alone_and_a_reload_comes_back(console: Api, browse
         visit.settle()
         assert heading(visit.page) == "Security"
         cookies = {one["name"]: one for one in visit.context.cookies()}
-        assert cookies.keys() == {"limena_refresh", "limena_csrf"}
+        assert cookies.keys() == {"limena_refresh", "limena_csrf", "limena_device"}
         assert cookies["limena_refresh"]["httpOnly"]
+        assert cookies["limena_device"]["httpOnly"]
         assert visit.page.evaluate("document.cookie").startswith("limena_csrf=")
 
 
