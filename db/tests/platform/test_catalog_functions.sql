@@ -125,6 +125,7 @@ select results_eq(
         'limena.take_back_log_in D limena_auth',
         'limena.take_integration_flow D limena_app',
         'limena.tenant_even_frozen D limena_app',
+        'limena.tenant_notices limena_app',
         'limena.tenant_with D limena_app',
         'limena.transfer_ownership D limena_app',
         'limena.update_ai_settings D limena_app',
