@@ -32,7 +32,6 @@ select is(
     (
         select array_agg(f.name order by f.name)
         from unnest(array[
-            'begin_integration_flow',
             'change_member_role',
             'count_api_key_call',
             'current_context',
@@ -53,24 +52,15 @@ select is(
             'is_withheld',
             'list_tenants',
             'mail_invitation',
-            'prepare_integration',
-            'read_integrations',
             'record_denial',
-            'record_integration_failure',
-            'release_ai_call',
             'remove_member',
-            'reserve_ai_call',
-            'reset_ai_quota',
             'restore_tenant',
             'retire_api_key',
-            'settle_ai_call',
             'switch_tenant',
-            'take_integration_flow',
             'tenant_even_frozen',
             'tenant_with',
             'transfer_ownership',
-            'update_ai_settings',
-            'use_integration'
+            'release_ai_call', 'reserve_ai_call', 'reset_ai_quota', 'settle_ai_call', 'update_ai_settings'
         ]) as f (name)
     ),
     'limena_app can call these functions with the owner''s rights, and no other'
