@@ -92,7 +92,10 @@ select is(
 );
 reset role;
 select results_eq(
-    $$select k.retires_at - clock_timestamp() between interval '50 seconds' and interval '60 seconds', k.revoked_at, n.created_by
+    $$select
+        k.retires_at - clock_timestamp() between interval '50 seconds' and interval '60 seconds',
+        k.revoked_at,
+        n.created_by
     from limena.api_keys as k
     inner join limena.api_keys as n on k.tenant_id = n.tenant_id and k.replaced_by = n.id
     where k.id = tests.api_key_id('a', 'key') and k.tenant_id = tests.tenant_id('a')$$,

@@ -21,7 +21,7 @@ returns text
 language sql
 as $$ select format('select limena.remove_member(%L)', tests.user_id(p_tenant, p_who)) $$;
 
--- Roles: own role of the caller × the member's × the new one. One owner, so lowering them is a conflict for whoever may.
+-- Roles: the caller's × the member's × the new one. There is one owner: lowering them is a conflict for whoever may.
 set local role limena_app;
 select is(tests.outcomes(pg_temp.changing(c.who, c.role)), c.expected, format('a %s becomes %s', c.who, c.role))
 from (

@@ -73,7 +73,7 @@ begin
     end loop;
 end;
 $$;
-create temporary table before_erasing as select * from pg_temp.rows_of('b');
+create temporary table before_erasing as select pg_temp.rows_of('b') as line;
 select cmp_ok((select count(*) from before_erasing), '>=', 7::bigint, 'there is something to erase');
 set local role limena_maintenance;
 select is(limena.erase_tenants(), 0, 'nothing is due');
