@@ -119,7 +119,6 @@ select results_eq(
         'limena_private.record_changes D -',
         'limena_private.record_event -',
         'limena_private.record_user_event -',
-        'limena_private.require_ai -',
         'limena_private.retried_ai_reservation -',
         'limena_private.save_ai_quota -',
         'limena_private.seal -',
