@@ -25,7 +25,7 @@ from limena.authentication import (
     access_token_of,
     authenticate,
     refresh_cookie_name,
-    refresh_token_of,
+    refresh_tokens_of,
     shows_api_key,
 )
 from limena.errors import Problem
@@ -89,33 +89,42 @@ class Caller(Enum):
 
     ANYONE = "anyone"
     SESSION = "session"
-    """Someone with an access token, which `request.state.access_token` has."""
+    """Someone with an access token, which `request.state.access_token` has, and `request.state.credential`."""
+    CREDENTIAL = "session or API key"
+    """Someone with either of them, which `request.state.credential` has."""
     REFRESH_COOKIE = "refresh cookie"
-    """Someone with a refresh token of ours, which `request.state.refresh_token` has."""
+    """Someone with refresh tokens of ours, which `request.state.refresh_tokens` has."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class HandlerRoute(Endpoint):
-    """A route with code of its own. Its handler finds the fields of `body` in `request.state.body`."""
+    """A route with code of its own. Its handler finds the fields of `body` in `request.state.body`, the parameters of
+    `query` in `request.state.query`."""
 
     handler: Callable[[Request], Awaitable[Response]]
     description: str
     caller: Caller = Caller.ANYONE
     body: Mapping[str, Field] = field(default_factory=dict)
+    query: Mapping[str, Field] = field(default_factory=dict)
     procedures: tuple[str, ...] = ()
     """Those that the handler calls, so that their signatures are read."""
+    permission: str | None = None
+    """What the caller needs, for the documentation."""
+    path_texts: Mapping[str, str] = field(default_factory=dict)
+    """What the documentation says about each parameter of the path; the handler reads them."""
 
     async def serve(self, request: Request) -> Response:
         services = services_of(request)
         credential = self._authenticate(request)
         try:
-            if isinstance(credential, ApiKeyCredential):
+            if isinstance(credential, ApiKeyCredential) and self.caller is not Caller.CREDENTIAL:
                 raise Problem("forbidden", _NOT_FOR_KEYS)
             services.csrf.check(request, services.keys, trusts_api_keys=credential is not None)
             if self.body:
                 max_bytes = services.settings.max_body_bytes
                 request.state.body = await read_body(request, self.body, max_bytes=max_bytes)
-                read_query(request, {})
+            if self.body or self.query or self.caller is Caller.CREDENTIAL:
+                request.state.query = read_query(request, self.query)
         except Problem:
             # Whoever shows a credential that does not hold hears of that alone.
             if credential is not None:
@@ -131,11 +140,12 @@ class HandlerRoute(Endpoint):
                 return None
             case Caller.REFRESH_COOKIE if not shows_api_key(request):
                 cookie = refresh_cookie_name(is_production=services.settings.environment == "production")
-                request.state.refresh_token = refresh_token_of(request, keys, issuer=issuer, cookie=cookie)
+                request.state.refresh_tokens = refresh_tokens_of(request, keys, issuer=issuer, cookie=cookie)
                 return None
         credential = authenticate(request, keys, issuer=issuer)
         if isinstance(credential, SessionCredential):
             request.state.access_token = access_token_of(request, keys, issuer=issuer)
+        request.state.credential = credential
         return credential
 
 
@@ -156,7 +166,7 @@ class ProcedureRoute(Endpoint):
     may_refuse: bool = False
     """Whether the procedure may refuse with a result (`Problem.of_refusal`)."""
     made: tuple[str, ...] = ()
-    make: Callable[[], Made] = lambda: Made({})
+    make: Callable[[Services], Made] = lambda _services: Made({})
     finish: Callable[[Services, Response], None] = lambda _services, _response: None
     """What the answer's headers get besides: a log-out takes the cookies away."""
 
@@ -186,7 +196,7 @@ class ProcedureRoute(Endpoint):
             else:
                 await database.prove(credential, request)
             raise
-        made = self.make()
+        made = self.make(services)
 
         # The one round trip. 401, 422, 403, 404 and 409 are PostgreSQL's.
         content = await database.call(

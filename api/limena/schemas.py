@@ -16,9 +16,15 @@ ROLES: Final = ("owner", "admin", "member", "viewer")
 PERMISSION_PATTERN: Final = "^[a-z][a-z_]*:[a-z][a-z_]*$"
 
 _ID: Final[Json] = {"type": "string", "format": "uuid"}
-_TIME: Final[Json] = {"type": "string", "format": "date-time"}
+_TIME_OF: Final[dict[str, Json]] = {"type": "string", "format": "date-time"}
+_TIME: Final[Json] = _TIME_OF
 _TEXT: Final[Json] = {"type": "string"}
 _PERMISSION: Final[Json] = {"type": "string", "pattern": PERMISSION_PATTERN}
+_STATE: Final[Json] = {
+    "type": "string",
+    "enum": ["active", "frozen", "deleting"],
+    "description": "A frozen tenant can be read and not changed; so can one that is deleted, until it is erased.",
+}
 
 
 def _ref(name: str) -> Json:
@@ -58,6 +64,8 @@ _API_KEY: Final[dict[str, Json]] = {
     "created_by": _or_null(_ID),
     "created_at": _TIME,
     "expires_at": _or_null(_TIME),
+    "calls_per_minute": _or_null({"type": "integer", "description": "In any 60 seconds never more."}),
+    "retires_at": _or_null({**_TIME_OF, "description": "The end of the grace, once it was rotated."}),
     "last_used_at": _or_null(_TIME),
     "revoked_at": _or_null(_TIME),
 }
@@ -66,6 +74,23 @@ _ACCESS_TOKEN: Final[dict[str, Json]] = {
     "access_token": _TEXT,
     "token_type": {"const": "Bearer"},
     "expires_in": {"type": "integer", "description": "Seconds."},
+}
+
+_INTEGRATION: Final[dict[str, Json]] = {
+    "id": _ID,
+    "provider": _TEXT,
+    "state": {
+        "type": "string",
+        "enum": ["connected", "failed", "unreadable"],
+        "description": "failed: the provider refuses it; unreadable: what is stored does not open.",
+    },
+    "label": _or_null(_TEXT),
+    "base_url": _or_null(_TEXT),
+    "scopes": _or_null({"type": "string", "description": "As OAuth 2 writes them, separated by spaces."}),
+    "connected_by": _or_null(_ID),
+    "connected_at": _TIME,
+    "failed_at": _or_null(_TIME),
+    "expires_at": _or_null({"type": "string", "format": "date-time", "description": "Of the access token."}),
 }
 
 _ME: Final[dict[str, Json]] = {
@@ -182,6 +207,49 @@ SCHEMAS: Final[Mapping[str, dict[str, Json]]] = {
     ),
     "AuditRowList": _list_of("AuditRow"),
     "CsrfToken": _object({"csrf_token": {"type": "string", "description": "For the header X-CSRF-Token."}}),
+    "Authorization": _object({"authorization_url": {"type": "string", "description": "Where to send the browser."}}),
+    "Integration": _object(_INTEGRATION, "A connected third party. No secret of it is ever shown."),
+    "IntegrationList": _object(
+        {
+            "items": {"type": "array", "items": _ref("Integration")},
+            "next": {"type": "null", "description": "All of them are here."},
+            "providers": {
+                "type": "array",
+                "items": _object(
+                    {
+                        "provider": _TEXT,
+                        "title": _TEXT,
+                        "kind": {"type": "string", "enum": ["api_key", "oauth"]},
+                        "takes_base_url": {"type": "boolean", "description": "Whether `base_url` has to be given."},
+                        "is_available": {"type": "boolean", "description": "Whether this server can connect it."},
+                    }
+                ),
+                "description": "What can be connected.",
+            },
+        },
+        "The connected integrations, newest first.",
+    ),
+    "IntegrationToken": _object(
+        {
+            "access_token": {"type": "string", "description": "For the provider, not for this API."},
+            "token_type": {"const": "Bearer"},
+            "expires_in": {"anyOf": [{"type": "integer"}, {"type": "null"}], "description": "Seconds; null: unknown."},
+            "expires_at": _or_null(_TIME),
+        },
+        "An access token of a connected provider.",
+    ),
+    "Invitation": _object(
+        {
+            "id": _ID,
+            "email": _TEXT,
+            "role": {"type": "string", "enum": list(ROLES)},
+            "invited_by": _ID,
+            "created_at": _TIME,
+            "expires_at": _TIME,
+        },
+        "An invitation that was not accepted yet.",
+    ),
+    "InvitationList": _list_of("Invitation"),
     "KeySet": _object(
         {
             "keys": {
@@ -223,6 +291,7 @@ SCHEMAS: Final[Mapping[str, dict[str, Json]]] = {
         }
     ),
     "MemberList": _list_of("Member"),
+    "MemberRole": _object({"user_id": _ID, "role": {"type": "string", "enum": list(ROLES)}}),
     "MyTenant": _object(
         {
             "id": _ID,
@@ -248,6 +317,16 @@ SCHEMAS: Final[Mapping[str, dict[str, Json]]] = {
         },
         "What a banner shows.",
     ),
+    "Permission": _object(
+        {
+            "name": _PERMISSION,
+            "description": _TEXT,
+            "works_when_frozen": {"type": "boolean", "description": "Whether a frozen tenant keeps it."},
+            "roles": {"type": "array", "items": {"type": "string", "enum": list(ROLES)}},
+        },
+        "A permission, which is also a scope of API keys. None implies another.",
+    ),
+    "PermissionList": _list_of("Permission"),
     "OpenApi": {"type": "object", "required": ["openapi", "info", "paths"]},
     "Problem": {
         **_object(
@@ -264,6 +343,14 @@ SCHEMAS: Final[Mapping[str, dict[str, Json]]] = {
         "additionalProperties": True,
     },
     "Readiness": _object({"status": {"const": "ready"}}),
+    "Revoked": _object({"revoked": {"type": "integer", "description": "How many keys were revoked."}}),
+    "RotatedApiKey": _object(
+        {
+            **_API_KEY,
+            "key": {"type": "string", "description": "The new key. Store it now: it is shown this once."},
+            "replaces": _object({"id": _ID, "retires_at": _TIME}, "The key before, and when it ends."),
+        }
+    ),
     "Session": _object(
         {
             "id": _ID,
@@ -277,7 +364,16 @@ SCHEMAS: Final[Mapping[str, dict[str, Json]]] = {
         "A log-in that has not ended.",
     ),
     "SessionList": _list_of("Session"),
-    "Tenant": _object({"id": _ID, "name": _TEXT, "state": _TEXT}),
+    "Tenant": _object({"id": _ID, "name": _TEXT, "state": _STATE}),
+    "TenantDetails": _object(
+        {
+            "id": _ID,
+            "name": _TEXT,
+            "state": _STATE,
+            "created_at": _TIME,
+            "deletion_due_at": _or_null({**_TIME_OF, "description": "When a deleted tenant is erased."}),
+        }
+    ),
     "User": _object({"id": _ID, "email": _TEXT, "display_name": _TEXT}),
 }
 
@@ -321,6 +417,22 @@ FIELDS: Final[Mapping[str, Mapping[str, Json]]] = {
         "minItems": 1,
         "uniqueItems": True,
     },
+    "calls_per_minute": {
+        "description": "In any 60 seconds the key is never used more often. Without it there is no limit.",
+        "minimum": 1,
+        "maximum": 100000,
+    },
+    "grace_seconds": {
+        "description": "How long the old key works on.",
+        "minimum": 0,
+        "maximum": 2592000,
+    },
+    "role": {"enum": list(ROLES), "description": "Who gives a role must hold each permission that comes with it."},
+    "user_id": {"description": "A member of the tenant."},
+    "api_keys": {
+        "description": "What becomes of the keys that they made: revoke (the default), or transfer, to an owner.",
+        "enum": ["revoke", "transfer"],
+    },
     "expires_at": {"description": "A time in the future. Without it the key does not expire."},
     "email": {"format": "email"},
     "password": {"format": "password"},
@@ -329,6 +441,13 @@ FIELDS: Final[Mapping[str, Mapping[str, Json]]] = {
     "token": {"description": "From the link in the mail."},
     "display_name": {"description": "How others see the person.", "minLength": 1, "maxLength": 100},
     "tenant_name": {"description": "What the new tenant is called.", "minLength": 1, "maxLength": 100},
+    "secret": {"format": "password", "description": "The provider's API key. It is encrypted, and never shown again."},
+    "label": {"description": "What people call it.", "minLength": 1, "maxLength": 100},
+    "base_url": {"format": "uri", "description": "Of a provider whose address the tenant chooses; public, https."},
+    "code": {"description": "From the provider's redirect."},
+    "state": {"description": "From the provider's redirect."},
+    "error": {"description": "From the provider's redirect, when there is no code."},
+    "iss": {"description": "From the provider's redirect, if it is there (RFC 9207)."},
     "tenant_id": {"description": "In which of the person's tenants to act."},
 }
 """What is said about a request's field beyond its type. PostgreSQL enforces it."""

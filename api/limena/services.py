@@ -12,6 +12,8 @@ from starlette.requests import HTTPConnection
 
 from limena.config import Settings
 from limena.csrf import Csrf
+from limena.devices import Devices
+from limena.integrations import Integrations
 from limena.metrics import Metrics
 from limena.passwords import PasswordHasher
 from limena.tokens import KeyRing
@@ -36,6 +38,7 @@ class Services:
     hasher: PasswordHasher
     database: Database
     csrf: Csrf
+    devices: Devices
     refresh_key: bytes = field(repr=False)
     """Of which the ids of refresh tokens are made (`limena.tokens.successor_id`)."""
     mail_key: bytes = field(repr=False)
@@ -44,6 +47,7 @@ class Services:
     """Of the SQL files that this process was built with."""
     endpoints: tuple[Endpoint, ...]
     metrics: Metrics
+    integrations: Integrations
     lifecycle: Lifecycle
     refreshes: dict[str, asyncio.Future[tuple[str, str, datetime]]] = field(default_factory=dict, repr=False)
     """The refreshes that are under way, by the id of the token that was shown: one answer for all who show it now."""

@@ -97,7 +97,7 @@ begin
                 e.tenant
             )
             and (
-                coalesce(e.text !~ '^\(\(SELECTcovers_all\(\)\)(AND\(\w+>=CASEWHEN\(SELECTcovers_all\(\)\)THEN''[0-]*''::(uuid|text)ELSENULL::(uuid|text)END\))+\)$', true)
+                coalesce(e.text !~ '^\(\(SELECTcovers_all\(\)\)(AND\((\w+|LEAST\(\w+,\w+\))>=CASEWHEN\(SELECTcovers_all\(\)\)THEN''([0-]*|-infinity)''::(uuid|text|timestampwithtimezone)ELSENULL::(uuid|text|timestampwithtimezone)END\))+\)$', true)
                 or c.relname = 'tenants'
                 or exists (
                     select from pg_attribute as a
@@ -177,8 +177,8 @@ begin
         and c.relkind in ('r', 'p')
         and not c.relispartition
         and c.relname not in (
-            'audit_logs', 'session_uses', 'api_key_uses', 'log_in_failures', 'ai_quotas', 'ai_quota_months', 'ai_reservations',
-            'ai_usage_logs', 'ai_usage_days'
+            'audit_logs', 'session_uses', 'api_key_uses', 'api_key_rates', 'log_in_failures', 'ai_quotas', 'ai_quota_months',
+            'ai_reservations', 'ai_usage_logs', 'ai_usage_days'
         )
         and 4 <> (
             select count(*)

@@ -2,7 +2,7 @@
 -- It would work with EXECUTE for PUBLIC (the default of PostgreSQL), with USAGE on limena_private, or with a definer
 -- function that takes a tenant or a relation from its caller.
 begin;
-select plan(67);
+select plan(69);
 
 select tests.make_tenants();
 select tests.make_api_key(p_tenant => 'a');
@@ -23,16 +23,32 @@ select is(
     (
         select array_agg(f.name order by f.name)
         from unnest(array[
+            'change_member_role',
+            'count_api_key_call',
             'current_context',
             'current_permissions',
             'current_session_id',
             'current_session_user_id',
             'current_tenant_id',
             'current_user_id',
+            'delete_tenant',
             'deployed_digest',
             'enter_api_key',
-            'enter_session', 'find_people', 'has_permission', 'holds', 'is_withheld', 'list_tenants',
-            'record_denial', 'tenant_even_frozen', 'tenant_with',
+            'enter_session',
+            'find_people',
+            'has_permission',
+            'holds',
+            'is_withheld',
+            'list_tenants',
+            'mail_invitation',
+            'record_denial',
+            'remove_member',
+            'restore_tenant',
+            'retire_api_key',
+            'switch_tenant',
+            'tenant_even_frozen',
+            'tenant_with',
+            'transfer_ownership',
             'release_ai_call', 'reserve_ai_call', 'reset_ai_quota', 'settle_ai_call', 'update_ai_settings'
         ]) as f (name)
     ),
@@ -88,6 +104,8 @@ from (
     ('select limena.refresh_session(sha256(''x''), sha256(''y''))'),
     ('select limena.request_password_reset(''owner@b.example'', gen_random_uuid(), sha256(''x''))'),
     ('select limena.find_password_reset(sha256(''x''))'),
+    ('select limena.find_registration(sha256(''x''))'),
+    ('select limena.take_back_log_in(''owner@b.example'')'),
     ('select limena.reset_password(sha256(''x''), ''x'')'),
     ('select limena.request_registration(''x'', ''x'', ''x'', ''x'', gen_random_uuid(), sha256(''x''))'),
     ('select limena.verify_registration(sha256(''x''))'),
@@ -96,7 +114,7 @@ from (
     ('select limena.prune()'),
     ('select limena_private.seal_unauthenticated(null, null, null)'),
     ('select limena_private.record_user_event(tests.user_id(''b'', ''owner''), ''x.x'')'),
-    ('select limena_private.log_in_subjects(''owner@b.example'', null)'),
+    ('select limena_private.log_in_subjects(''owner@b.example'', null, null)'),
     ('select limena.log_in(tests.user_id(''b'', ''owner''), ''x'', sha256(''x''), sha256(''x''))'),
     ('select limena.register_user(''x@x.example'', ''x'', ''x'', ''x'')'),
     ('select limena.accept_invitation(sha256(''x''))'),

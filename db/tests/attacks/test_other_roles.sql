@@ -5,7 +5,7 @@
 -- (begin_log_in) and could open a session for it (log_in); with limena_app besides, that is an entry. It may write
 -- failed log-ins into the log. So each has its own pool, which runs nothing but fixed calls.
 begin;
-select plan(81);
+select plan(83);
 
 select tests.make_tenants();
 select tests.make_api_key(p_tenant => 'a');
@@ -31,8 +31,10 @@ from (
             'accept_invitation',
             'begin_log_in',
             'change_password',
+            'find_invitation',
             'find_password',
             'find_password_reset',
+            'find_registration',
             'log_in',
             'record_failed_log_in',
             'refresh_session',
@@ -41,6 +43,7 @@ from (
             'request_password_reset',
             'request_registration',
             'reset_password',
+            'take_back_log_in',
             'verify_registration'
         ]
     ),
@@ -62,9 +65,10 @@ from (
     ),
     (
         'limena_maintenance',
-        array['check_ai_quotas',
-            'claim_mail', 'deployed_digest', 'ensure_partitions',
-            'expire_reservations', 'prune', 'self_check', 'settle_mail']
+        array[
+            'check_ai_quotas', 'claim_mail', 'deployed_digest', 'ensure_partitions', 'erase_tenants',
+            'expire_reservations', 'prune', 'self_check', 'settle_mail'
+        ]
     )
 ) as r (name, functions);
 select is(
@@ -115,6 +119,8 @@ from (
         '28000'
     ),
     ('select from limena.find_password_reset(null)', '0'),
+    ('select from limena.find_registration(null)', '0'),
+    ('select limena.take_back_log_in(null)', '1'),
     ('select limena.reset_password(null, ''$2b$04$'' || repeat(''/'', 53))', 'P0002'),
     ('select limena.refresh_session(null, null)', '28000'),
     ('select limena.refresh_session(tests.session_hash(''b'', ''owner''), sha256(''y''))', '28000'),

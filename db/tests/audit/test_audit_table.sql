@@ -190,11 +190,14 @@ select results_eq(
         ),
         (
             'api_keys', 'api_key', '{tenant_id, id}', 'id', 'tenant', 'tenant_id', '{key_hash}',
-            '[["revoked_at", "api_key.revoked"]]', '{}'
+            '[
+                ["revoked_at", "api_key.revoked"], ["replaced_by", "api_key.rotated"],
+                ["created_by", "api_key.transferred"]
+            ]', '{}'
         ),
         (
             'invitations', 'invitation', '{tenant_id, id}', 'id', 'tenant', 'tenant_id', '{token_hash}',
-            '[["accepted_at", "invitation.accepted"]]', '{}'
+            '[["accepted_at", "invitation.accepted"], ["withdrawn_at", "invitation.withdrawn"]]', '{}'
         ),
         (
             'memberships', 'membership', '{tenant_id, user_id}', 'user_id', 'tenant', 'tenant_id', '{}',

@@ -64,7 +64,7 @@ select
     is(
         a.answer,
         jsonb_build_object(
-            'id', i.id, 'email', 'new@x.example', 'role', 'admin',
+            'id', i.id, 'email', 'new@x.example', 'role', 'admin', 'invited_by', tests.user_id('a', 'owner'),
             'created_at', now(), 'expires_at', now() + interval '7 days'
         ),
         'the answer says so, without the hash'
