@@ -103,7 +103,14 @@ def reservations_of_1000_tenants(bench: Bench) -> dict[str, Any]:
 
 def _reserve(port: int, key: str, connections: int, seconds: float) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "bench.load", "127.0.0.1", str(port), "/api/v1/ai/reservations"]
-    command += ["--connections", str(connections), "--seconds", str(seconds), "--header", f"Authorization: Bearer {key}"]
+    command += [
+        "--connections",
+        str(connections),
+        "--seconds",
+        str(seconds),
+        "--header",
+        f"Authorization: Bearer {key}",
+    ]
     command += ["--body", json.dumps({"model": "bench", "estimated_tokens": 1})]
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
 
@@ -112,7 +119,11 @@ def _answers(load: subprocess.Popen[str], status: str) -> dict[str, float]:
     result = json.loads(load.communicate(timeout=120)[0])
     if set(result["statuses"]) != {status}:
         raise RuntimeError(f"answered {result['statuses']}")
-    return {"per_second": result["requests"] / result["seconds"], "p50_ms": result["p50_ms"], "p99_ms": result["p99_ms"]}
+    return {
+        "per_second": result["requests"] / result["seconds"],
+        "p50_ms": result["p50_ms"],
+        "p99_ms": result["p99_ms"],
+    }
 
 
 def neighbour_of_a_paused_tenant(bench: Bench) -> dict[str, Any]:
