@@ -1,5 +1,5 @@
-"""What counting costs: AI reservations beside the least that an exact count can be, one UPDATE a transaction; and what a
-tenant that is paused and goes on asking costs its neighbour."""
+"""What counting costs: AI reservations beside the least that an exact count can be, one UPDATE a transaction; and what
+a tenant that is paused and goes on asking costs its neighbour."""
 
 from __future__ import annotations
 
@@ -34,10 +34,12 @@ from limena.users as u, generate_series(1, 1000) as n where u.email = 'bench@ai.
 insert into limena.api_keys (tenant_id, id, name, prefix, last_four, scopes, key_hash, created_by)
 select m.tenant_id, m.tenant_id, 'bench', 'lmn_abcdef', '0000', '{ai:use}', sha256(uuid_send(m.tenant_id)), m.user_id
 from limena.memberships as m inner join limena.users as u on m.user_id = u.id where u.email = 'bench@ai.example';
-insert into limena.api_key_uses (tenant_id, api_key_id) select k.tenant_id, k.id from limena.api_keys as k where k.name = 'bench';
+insert into limena.api_key_uses (tenant_id, api_key_id)
+select k.tenant_id, k.id from limena.api_keys as k where k.name = 'bench';
 insert into limena.ai_settings (tenant_id, max_calls_per_hour, max_tokens_per_month)
 select t.id, 1000000, 1000000000000000 from limena.tenants as t where t.name like 'bench %';
-create table public.bare (tenant_id uuid primary key, used bigint not null, ceiling bigint not null) with (fillfactor = 50);
+create table public.bare (tenant_id uuid primary key, used bigint not null, ceiling bigint not null)
+with (fillfactor = 50);
 insert into public.bare select t.id, 0, 1000000000000000 from limena.tenants as t where t.name like 'bench %';
 analyze;
 """
@@ -127,8 +129,8 @@ def _answers(load: subprocess.Popen[str], status: str) -> dict[str, float]:
 
 
 def neighbour_of_a_paused_tenant(bench: Bench) -> dict[str, Any]:
-    """Reservations of one tenant over 4 connections while another one, which is paused, asks over 16 connections without
-    a break, beside the same without it; one API process."""
+    """Reservations of one tenant over 4 connections while another one, which is paused, asks over 16 connections
+    without a break, beside the same without it; one API process."""
     with bench.database() as database, database.api() as port:
         key, paused = database.demo["api_key"], database.demo["second_tenant"]["api_key"]
         with psycopg.connect(database.dsn()) as connection:

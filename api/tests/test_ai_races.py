@@ -1,5 +1,5 @@
-"""AI limits under concurrency: 64 callers, four API processes, one PostgreSQL. What is granted is exactly what the limit
-allows, every refusal is a 429, and PostgreSQL sees no deadlock."""
+"""AI limits under concurrency: 64 callers, four API processes, one PostgreSQL. What is granted is exactly what the
+limit allows, every refusal is a 429, and PostgreSQL sees no deadlock."""
 
 import asyncio
 import os
@@ -154,7 +154,8 @@ def test_retries_at_one_moment_are_one_reservation(served: Served) -> None:
         connection.execute("select tests.make_tenants()")
         connection.execute("select tests.make_api_key('a', 'races', '{ai:use}')")
         connection.execute(
-            "update limena.api_keys set key_hash = sha256(convert_to(%s, 'UTF8')) where id = tests.api_key_id('a', 'races')",
+            "update limena.api_keys set key_hash = sha256(convert_to(%s, 'UTF8'))"
+            " where id = tests.api_key_id('a', 'races')",
             [key := api_key_format.generate().key],
         )
 

@@ -25,10 +25,14 @@ begin
     for update;
     if not found then
         insert into limena.ai_quotas (tenant_id, as_of) values (p_tenant_id, limena.ai_clock()) on conflict do nothing;
-        if not found and not p_even_if_paused then
+        -- Now there is one, whoever made it.
+        select q.* into v_quota
+        from limena.ai_quotas as q
+        where q.tenant_id = p_tenant_id and (p_even_if_paused or q.trip_ends_at is null or q.trip_ends_at <= limena.ai_clock())
+        for update;
+        if not found then
             return null;
         end if;
-        select q.* into strict v_quota from limena.ai_quotas as q where q.tenant_id = p_tenant_id for update;
     end if;
 
     -- A clock that was set back counts in the minute and the month that were reached.

@@ -27,6 +27,7 @@ declare
     v_actor_id uuid := (v_context ->> 'actor_id')::uuid;
     v_quota limena.ai_quotas;
     v_limits limena.ai_limits;
+    v_pause record;
     v_tokens bigint;
     v_id uuid := gen_random_uuid();
     v_expires_at timestamptz;
@@ -46,7 +47,15 @@ begin
         perform limena.require('ai:use');  -- says why not
     end if;
 
-    v_quota := limena_private.lock_ai_quota(v_tenant_id, p_even_if_paused => false);
+    loop
+        v_quota := limena_private.lock_ai_quota(v_tenant_id, p_even_if_paused => false);
+        exit when v_quota.as_of is not null;
+        select q.trip_cause as cause, q.trip_ends_at as ends_at into v_pause
+        from limena.ai_quotas as q
+        where q.tenant_id = v_tenant_id and q.trip_ends_at > limena.ai_clock();
+        exit when found;
+        -- The pause ended this very moment: once more.
+    end loop;
     select l.* into strict v_limits from limena.ai_limits as l where l.tenant_id = v_tenant_id;
     if not (v_limits.is_enabled and v_limits.is_allowed) then
         raise exception 'AI is switched off' using errcode = 'LM003';
@@ -60,10 +69,8 @@ begin
             return v_answer;
         end if;
     end if;
-    if v_quota is null then
-        return limena_private.ai_refusal(q.trip_cause, q.trip_ends_at, limena.ai_clock())
-        from limena.ai_quotas as q
-        where q.tenant_id = v_tenant_id;
+    if v_quota.as_of is null then
+        return limena_private.ai_refusal(v_pause.cause, v_pause.ends_at, limena.ai_clock());
     end if;
 
     v_tokens := v_quota.used_tokens - v_quota.written_off_tokens + v_quota.reserved_tokens + p_estimated_tokens;
