@@ -17,6 +17,18 @@ with events as (
         values
         ('access.denied', 'warning', 'Somebody asked for what their role or scopes do not allow', '{permission, route}'),
         ('api_key.revoked', 'notice', 'An API key was switched off', '{}'),
+        ('audit_log.exported', 'notice', 'The log was exported', '{format, filters}'),
+        (
+            'audit_log.removed', 'notice', 'Rows past the tenant''s retention were removed',
+            '{from_seal, to_seal, rows, until}'
+        ),
+        (
+            'audit_log.partition_dropped', 'info', 'A month of the log without a row in it was dropped', '{partition}'
+        ),
+        (
+            'audit_log.sealed', 'info', 'Rows of the log were sealed',
+            '{to_seq, seals, rows, digest}'
+        ),
         ('invitation.accepted', 'notice', 'Somebody accepted an invitation', '{}'),
         ('membership.role_changed', 'notice', 'A member got another role', '{}'),
         ('operator.access_opened', 'warning', 'An operator declared access to this tenant''s rows', '{reason, until, login}'),
