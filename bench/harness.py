@@ -33,6 +33,7 @@ from psycopg import sql
 from limena import demo
 from limena.deploy import deploy
 from limena.embedded import PostgresServer
+from limena.master_key_files import new_entry
 
 BCRYPT_COST: Final = 4
 """Where passwords are not what is measured."""
@@ -78,6 +79,7 @@ class Database:
             "LIMENA_BASE_URL": base_url,
             "LIMENA_JWT_KEY": _jwt_key(),
             "LIMENA_SECRET_KEY": _secret_key(),
+            "LIMENA_MASTER_KEYS": _master_keys(),
             "LIMENA_BCRYPT_COST": str(bcrypt_cost),
             "LIMENA_RATE_LIMITS": "off",
             "LIMENA_TRUSTED_PROXIES": "127.0.0.1",
@@ -196,6 +198,11 @@ def free_port() -> int:
 def _jwt_key() -> str:
     key = rsa.generate_private_key(public_exponent=65537, key_size=3072)
     return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode("ascii")
+
+
+@cache
+def _master_keys() -> str:
+    return new_entry(1)
 
 
 @cache

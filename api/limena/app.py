@@ -24,6 +24,7 @@ from limena.config import Settings
 from limena.csrf import Csrf
 from limena.deploy import expected_digest, source_dir
 from limena.errors import Problem
+from limena.integrations import Integrations
 from limena.logs import RequestLog, describe
 from limena.metrics import Measure, Metrics
 from limena.middleware import AllowedHosts, ErrorBoundary, RequestId, SecurityHeaders
@@ -37,15 +38,19 @@ from limena.routing import Endpoint, HandlerRoute, ProcedureRoute, starlette_rou
 from limena.services import Lifecycle, Services, services_of
 from limena.tokens import KeyRing
 from limena.transaction import Database
+from limena.vault import MasterKeySource
 
 log = logging.getLogger("limena")
 
 _OF_STATUS: Final = {404: "not_found", 405: "method_not_allowed", 413: "payload_too_large"}
 
 
-def create_app(settings: Settings, *, endpoints: Sequence[Endpoint] = ENDPOINTS) -> Starlette:
+def create_app(
+    settings: Settings, *, endpoints: Sequence[Endpoint] = ENDPOINTS, master_keys: MasterKeySource | None = None
+) -> Starlette:
     """The application. Blocks while it loads the keys and makes one password hash; opens no connection before its
-    lifespan begins. Raises what `KeyRing.from_settings` raises."""
+    lifespan begins. `master_keys`: where the vault's keys come from, if not from the settings. Raises what
+    `KeyRing.from_settings` and `MasterKeySource.load` raise."""
     app_pool = create_call_pool(
         settings.app_dsn,
         name="limena api",
@@ -110,6 +115,7 @@ def create_app(settings: Settings, *, endpoints: Sequence[Endpoint] = ENDPOINTS)
         expected_digest=expected_digest(source_dir()),
         endpoints=tuple(endpoints),
         metrics=metrics,
+        integrations=Integrations.from_settings(settings, metrics, master_keys or settings.master_keys),
         lifecycle=Lifecycle(),
     )
     return app

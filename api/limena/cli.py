@@ -16,16 +16,18 @@ from pathlib import Path
 
 import psycopg
 
-from limena import __version__, calibration, jwt_key_files, logs, serve, worker
+from limena import __version__, calibration, jwt_key_files, logs, master_key_files, master_key_rotation, serve, worker
 from limena.config import ConfigError, OperatorSettings, WorkerSettings
 from limena.demo import DemoError
 from limena.deploy import DeployError, deploy, plan, print_script
 from limena.dev import DEFAULT_DATA_DIR, DEFAULT_PORT, DevError, development_environment, mail_folder, run
-from limena.doctor import find_problems
+from limena.doctor import describe_master_keys, find_problems
 from limena.embedded import EmbeddedPostgresError
 from limena.jwt_key_files import JwtKeyError
+from limena.master_key_files import MasterKeyFileError
 from limena.promotion import PromotionError, promote_user
 from limena.serve import DEFAULT_HOST, ServeError
+from limena.vault import Vault
 
 EXPECTED_ERRORS = (
     ConfigError,
@@ -34,6 +36,7 @@ EXPECTED_ERRORS = (
     DevError,
     EmbeddedPostgresError,
     JwtKeyError,
+    MasterKeyFileError,
     PromotionError,
     ServeError,
 )
@@ -111,6 +114,16 @@ def _parser() -> argparse.ArgumentParser:
     rotating.add_argument("--force", action="store_true", help="also within seven days: a key has leaked")
     rotating.set_defaults(command=_rotate_jwt_key)
 
+    master_key = commands.add_parser("master-key", help="the keys that encrypt credentials of third parties")
+    master_key_commands = master_key.add_subparsers(metavar="COMMAND", required=True)
+    making = master_key_commands.add_parser("generate", help="write a file with a new key, or add a key to one")
+    making.add_argument("--out", type=Path, required=True, metavar="FILE", help="of LIMENA_MASTER_KEYS_FILE")
+    making.add_argument("--add", action="store_true", help="the file is there: add the next version to it")
+    making.set_defaults(command=_generate_master_key)
+    resealing = master_key_commands.add_parser("rotate", help="encrypt everything anew with the first master key")
+    _add_data_dir(resealing)
+    resealing.set_defaults(command=_rotate_master_key)
+
     bcrypt = commands.add_parser("bcrypt", help="how passwords are hashed")
     bcrypt_commands = bcrypt.add_subparsers(metavar="COMMAND", required=True)
     calibrating = bcrypt_commands.add_parser("calibrate", help="measure which cost suits this machine")
@@ -172,9 +185,13 @@ def _deploy(options: argparse.Namespace, env: Mapping[str, str]) -> int:
 
 def _doctor(options: argparse.Namespace, env: Mapping[str, str]) -> int:
     with ExitStack() as stack:
-        findings = find_problems(_environment(options.data_dir, env, stack))
+        environment = _environment(options.data_dir, env, stack)
+        findings = find_problems(environment)
+        notes = describe_master_keys(environment)
     for finding in findings:
         _echo(finding)
+    for note in notes:
+        _echo(note)
     if findings:
         return 1
     _echo("no findings")
@@ -216,6 +233,37 @@ def _rotate_jwt_key(options: argparse.Namespace, env: Mapping[str, str]) -> int:
             f"{done.signing} signs from now on. Restart every `limena serve`, one after the other, with\n"
             f"  {variables}\n  LIMENA_JWT_PREVIOUS_KEY_FILE={options.previous}"
         )
+    return 0
+
+
+def _generate_master_key(options: argparse.Namespace, env: Mapping[str, str]) -> int:
+    if not options.add:
+        version = master_key_files.generate(options.out)
+        _echo(f"Wrote {options.out} with version {version}, for LIMENA_MASTER_KEYS_FILE. Keep a copy of it elsewhere.")
+        return 0
+    version = master_key_files.add(options.out)
+    _echo(
+        f"Added version {version} to {options.out}; it encrypts nothing yet. Restart every `limena serve`, one after\n"
+        f"the other. Then move the line of version {version} to the top, restart them again, and run:\n"
+        "  limena master-key rotate"
+    )
+    return 0
+
+
+def _rotate_master_key(options: argparse.Namespace, env: Mapping[str, str]) -> int:
+    with ExitStack() as stack:
+        settings = OperatorSettings.from_env(_environment(options.data_dir, env, stack))
+        if settings.maintenance_dsn is None or settings.master_keys is None:
+            raise ConfigError(["LIMENA_MAINTENANCE_DSN and LIMENA_MASTER_KEYS are both needed, and one is not set."])
+        vault = Vault(settings.master_keys)
+        done = master_key_rotation.rotate(settings.maintenance_dsn, vault, progress=master_key_rotation.ProgressBar())
+    if not done.resealed and not done.unreadable:
+        _echo(f"Nothing to do: version {done.version} encrypts everything that there is.")
+        return 0
+    _echo(f"{done.resealed:,} encrypted anew with version {done.version}.")
+    if done.unreadable:
+        _echo(f"{done.unreadable:,} cannot be opened with any key that is configured. They were left as they are.")
+        return 1
     return 0
 
 

@@ -24,11 +24,13 @@ import psycopg
 from limits import RateLimitItem
 from psycopg.conninfo import conninfo_to_dict
 
-from limena import front_door
+from limena import front_door, outbound
 from limena.delivery import SmtpServer
 from limena.front_door import BUDGETS, Budget, FrontDoor
 from limena.mail import BadAddressError, parse_sender
+from limena.providers import PROVIDERS, OAuthProvider, OAuthRegistration
 from limena.tokens import KeyStrengthError, SigningKey
+from limena.vault import MasterKeyError, MasterKeySource, TextSource
 
 Environment = Literal["development", "production"]
 T = TypeVar("T")
@@ -86,6 +88,7 @@ VARIABLES: Final = (
     Variable("LIMENA_JWT_PREVIOUS_KEY", "PEM", None, is_secret=True),
     Variable("LIMENA_JWT_NEXT_KEY", "PEM", None, is_secret=True),
     Variable("LIMENA_SECRET_KEY", "base64", None, is_secret=True),
+    Variable("LIMENA_MASTER_KEYS", "list of `VERSION:BASE64`", None, is_secret=True),
     Variable("LIMENA_REGISTRATION", "`open`, `verified` or `closed`", None),
     Variable("LIMENA_BCRYPT_COST", "whole number", "12"),
     Variable("LIMENA_PASSWORD_WORKERS", "whole number", "2"),
@@ -117,6 +120,18 @@ VARIABLES: Final = (
     Variable("LIMENA_SECURITY_CONTACT", "URI", None),
     Variable("LIMENA_SMTP_URL", "URL", None, is_secret=True),
     Variable("LIMENA_MAIL_FROM", "address", None),
+    Variable("LIMENA_GOOGLE_CLIENT_ID", "text", None),
+    Variable("LIMENA_GOOGLE_CLIENT_SECRET", "text", None, is_secret=True),
+    Variable("LIMENA_GOOGLE_SCOPES", "list of scopes", None),
+    Variable("LIMENA_MICROSOFT_CLIENT_ID", "text", None),
+    Variable("LIMENA_MICROSOFT_CLIENT_SECRET", "text", None, is_secret=True),
+    Variable("LIMENA_MICROSOFT_SCOPES", "list of scopes", None),
+    Variable("LIMENA_MICROSOFT_TENANT", "text", "organizations"),
+    Variable("LIMENA_OIDC_CLIENT_ID", "text", None),
+    Variable("LIMENA_OIDC_CLIENT_SECRET", "text", None, is_secret=True),
+    Variable("LIMENA_OIDC_SCOPES", "list of scopes", None),
+    Variable("LIMENA_OIDC_ISSUER", "URL", None),
+    Variable("LIMENA_OUTBOUND_ALLOW", "list of CIDR blocks", None),
     Variable("LIMENA_DEV_BINDIR", "folder", None),
 )
 _BY_NAME: Final = {variable.name: variable for variable in VARIABLES}
@@ -141,6 +156,12 @@ class Settings:
     """PEM private keys: the current one, which signs; then the previous and the next one, if there are any."""
     secret_key: bytes = field(repr=False)
     """32 bytes or more, of which `limena.secrets` derives what is not a key pair."""
+    master_keys: MasterKeySource = field(repr=False)
+    """Of the vault."""
+    oauth: Mapping[str, OAuthRegistration]
+    """By the provider's name: those that this server is registered with."""
+    outbound_allow: tuple[outbound.Network, ...]
+    """Networks that are reached although they are not public."""
     registration: Registration
     bcrypt_cost: int
     password_workers: int
@@ -166,6 +187,9 @@ class Settings:
             base_url=reader.base_url(),
             jwt_keys=reader.jwt_keys(),
             secret_key=reader.secret_key(),
+            master_keys=reader.master_keys() or TextSource(""),
+            oauth=reader.oauth(),
+            outbound_allow=reader.outbound_allow(),
             registration=reader.registration(),
             bcrypt_cost=reader.bcrypt_cost(),
             password_workers=reader.whole_number("LIMENA_PASSWORD_WORKERS", 1, 64),
@@ -192,6 +216,7 @@ class OperatorSettings:
     readonly_dsn: str | None = field(repr=False)
     maintenance_dsn: str | None = field(repr=False)
     deploy_dsn: str | None = field(repr=False)
+    master_keys: MasterKeySource | None = field(repr=False)
 
     @classmethod
     def from_env(cls, env: Mapping[str, str]) -> OperatorSettings:
@@ -204,6 +229,7 @@ class OperatorSettings:
             readonly_dsn=reader.dsn("LIMENA_READONLY_DSN"),
             maintenance_dsn=reader.dsn("LIMENA_MAINTENANCE_DSN"),
             deploy_dsn=reader.dsn("LIMENA_DEPLOY_DSN"),
+            master_keys=reader.master_keys(is_required=False),
         )
         reader.raise_problems()
         return settings
@@ -337,6 +363,66 @@ class _Reader:
                 f"make one with: {_HOW_TO_MAKE_A_SECRET}"
             )
         return key
+
+    def master_keys(self, *, is_required: bool = True) -> MasterKeySource | None:
+        text = self._secret("LIMENA_MASTER_KEYS")
+        if text is None:
+            if is_required and not self._is_given("LIMENA_MASTER_KEYS"):
+                self._problems.append(
+                    "LIMENA_MASTER_KEYS is not set: credentials of third parties are encrypted with it; make one with: "
+                    "limena master-key generate --out master-keys"
+                )
+            return None
+        source = TextSource(text)
+        try:
+            source.load()
+        except MasterKeyError as error:
+            self._problems.append(f"LIMENA_MASTER_KEYS {error}")
+        return source
+
+    def oauth(self) -> dict[str, OAuthRegistration]:
+        found: dict[str, OAuthRegistration] = {}
+        for provider in PROVIDERS.values():
+            if not isinstance(provider, OAuthProvider):
+                continue
+            prefix = f"LIMENA_{provider.name.upper()}"
+            client_id = self._text(f"{prefix}_CLIENT_ID")
+            secret = self._secret(f"{prefix}_CLIENT_SECRET")
+            issuer = self._issuer(f"{prefix}_ISSUER") if provider.endpoints is None else None
+            if not client_id:
+                if secret or issuer:
+                    self._problems.append(f"{prefix}_CLIENT_ID is not set, and other variables of its provider are.")
+                continue
+            if provider.endpoints is None and not self._text(f"{prefix}_ISSUER"):
+                self._problems.append(
+                    f"{prefix}_ISSUER is not set: it is where the provider's addresses are asked for."
+                )
+            tenant = self._text(f"{prefix}_TENANT") if f"{prefix}_TENANT" in _BY_NAME else None
+            if tenant is not None and re.fullmatch(r"[A-Za-z0-9.-]{1,253}", tenant) is None:
+                self._problems.append(f"{prefix}_TENANT is {tenant!r}: it is a name or an id.")
+            scopes = " ".join(self._text(f"{prefix}_SCOPES").split()) or provider.scopes
+            found[provider.name] = OAuthRegistration(client_id, secret, scopes, issuer, tenant)
+        return found
+
+    def _issuer(self, name: str) -> str | None:
+        """OpenID Connect Discovery 1.0, section 3: a URL of scheme https, without query and fragment."""
+        text = self._text(name)
+        if not text:
+            return None
+        if re.fullmatch(r"https?://[!-~]+", text) is None or any(mark in text for mark in "?#@\\"):
+            self._problems.append(f"{name} is {text!r}: it is a URL such as https://id.example.com .")
+        elif self.environment == "production" and not text.startswith("https://"):
+            self._problems.append(f"{name} is {text!r}: production needs https.")
+        return text
+
+    def outbound_allow(self) -> tuple[outbound.Network, ...]:
+        none: tuple[outbound.Network, ...] = ()
+        allowed = self._parsed("LIMENA_OUTBOUND_ALLOW", outbound.networks, none)
+        if allowed and self.environment == "production":
+            self._problems.append(
+                "LIMENA_OUTBOUND_ALLOW is set, which production refuses: whoever sets a base URL would reach inside."
+            )
+        return allowed
 
     def registration(self) -> Registration:
         default = "closed" if self.environment == "production" else "open"

@@ -6,6 +6,7 @@ The folder (0700) is the one place where development keeps secrets in files:
     postgres/         the embedded PostgreSQL: its data, its socket and its log
     jwt-key.pem       the key that signs tokens, made at the first start
     secret-key        of which CSRF tokens, links in mails and refresh tokens are made, likewise
+    master-keys       that encrypt the credentials of third parties, likewise
     tls-cert.pem      the throwaway certificate of --tls, and tls-key.pem its key
     demo.pending      the demo data that is being made; gone once it is in dev.json
     mail/             the mails that would have been sent, without LIMENA_SMTP_URL
@@ -41,7 +42,7 @@ from typing import Any, Final
 
 from starlette.applications import Starlette
 
-from limena import demo, logs
+from limena import demo, logs, master_key_files
 from limena.app import create_app
 from limena.config import VARIABLES, OperatorSettings, SecretFileError, Settings, WorkerSettings, read_secret_file
 from limena.deploy import deploy
@@ -65,6 +66,7 @@ _POLL_SECONDS: Final = 1.0
 _OWN_FILES: Final = (
     "jwt-key.pem",
     "secret-key",
+    "master-keys",
     "tls-cert.pem",
     "tls-key.pem",
     "demo.pending",
@@ -215,6 +217,7 @@ def _variables(folder: _Folder, dsns: _Dsns, base_url: str, env: Mapping[str, st
         "LIMENA_BASE_URL": base_url,
         "LIMENA_JWT_KEY": folder.jwt_key(),
         "LIMENA_SECRET_KEY": folder.secret_key(),
+        "LIMENA_MASTER_KEYS": folder.master_keys(),
         "LIMENA_DEPLOY_DSN": dsns.superuser,
         "LIMENA_APP_DSN": dsns.app,
         "LIMENA_AUTH_DSN": dsns.auth,
@@ -306,6 +309,7 @@ class _Folder:
         self.tls_cert: Final = self.path / "tls-cert.pem"
         self._tls_key: Final = self.path / "tls-key.pem"
         self._secret_key: Final = self.path / "secret-key"
+        self._master_keys: Final = self.path / "master-keys"
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -375,6 +379,14 @@ class _Folder:
         pem = new_private_key()
         write_private(self._jwt_key, pem)
         return pem
+
+    def master_keys(self) -> str:
+        """The vault's master keys, made when there are none."""
+        if (text := self._read(self._master_keys)) is not None:
+            return text
+        text = master_key_files.new_entry(1) + "\n"
+        write_private(self._master_keys, text)
+        return text
 
     def secret_key(self) -> str:
         """The base64 of this folder's secret key, made when there is none."""

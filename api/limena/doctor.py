@@ -55,6 +55,12 @@ _SELF_CHECK: Final[LiteralString] = """
     order by 1
 """
 
+_AI_QUOTAS: Final[LiteralString] = """
+    select format('ai quotas: tenant %s: %s', c.tenant_id, c.finding)
+    from limena.check_ai_quotas() as c
+    order by 1
+"""
+
 # What a role of ours may have set for itself (ALTER ROLE … SET): the API overrides what matters, other clients do not.
 _ROLE_SETTINGS: Final[LiteralString] = r"""
     select format(
@@ -174,6 +180,7 @@ def find_problems(env: Mapping[str, str]) -> list[str]:
         findings += _log_ins(connections)
         if "maintenance" in connections:
             findings += _database(connections["maintenance"], source)
+            findings += _vault(connections["maintenance"], settings)
         elif "maintenance" not in dsns:
             findings.append(
                 "configuration: LIMENA_MAINTENANCE_DSN is not set: the database cannot be checked without it."
@@ -190,6 +197,30 @@ def _mail(env: Mapping[str, str]) -> Sequence[str]:
     except ConfigError as error:
         return error.problems
     return ()
+
+
+def describe_master_keys(env: Mapping[str, str]) -> list[str]:
+    """Which of several master keys is needed for how much: no finding, but what somebody wants to know who is about to
+    remove one. Nothing when it cannot be asked; then there is a finding."""
+    try:
+        settings = OperatorSettings.from_env(env)
+        if settings.maintenance_dsn is None or settings.master_keys is None:
+            return []
+        known = settings.master_keys.load()
+        with _connect(settings.maintenance_dsn) as connection:
+            needed = _key_versions(connection)
+    except (ConfigError, psycopg.Error):
+        return []
+    if len(known.keys) == 1:
+        return []
+    return [
+        f"master keys: version {version} encrypts {needed.get(version, 0)} credentials, and new ones"
+        if version == known.current
+        else f"master keys: version {version} encrypts {needed[version]} credentials"
+        if version in needed
+        else f"master keys: version {version} is in no row"
+        for version in known.keys
+    ]
 
 
 # Who connects, and how
@@ -255,6 +286,7 @@ def _database(connection: Connection, source: Source) -> Iterator[str]:
     yield from _server(connection, source)
     try:
         yield from _rows(connection, _SELF_CHECK)
+        yield from _rows(connection, _AI_QUOTAS)
         yield from role_settings(connection)
         yield from _rows(connection, _CATALOG_FUNCTIONS, names=list(CATALOG_FUNCTIONS))
         yield from _version_of_files(connection)
@@ -295,6 +327,37 @@ def _bodies(connection: Connection, source: Source) -> Iterator[str]:
             yield f"functions: {found[1]} is missing (db/{file.path})"
         elif bodies != {found[3]}:
             yield f"functions: {found[1]} is not what db/{file.path} says: somebody has replaced it"
+
+
+_KEY_VERSIONS: Final[LiteralString] = "select key_version, credentials from limena.credential_key_versions()"
+
+
+def _key_versions(connection: Connection) -> dict[int, int]:
+    return dict(connection.execute(_KEY_VERSIONS).fetchall())
+
+
+def _vault(connection: Connection, settings: OperatorSettings) -> Iterator[str]:
+    """What is encrypted with a master key that is gone, or that is to go."""
+    try:
+        needed = _key_versions(connection)
+    except psycopg.Error:
+        return  # not deployed, or of another version: which is a finding of its own
+    if settings.master_keys is None:
+        if needed:
+            yield "vault: LIMENA_MASTER_KEYS is not set, and credentials are encrypted"
+        return
+    known = settings.master_keys.load()
+    for version, count in needed.items():
+        if version not in known.keys:
+            yield (
+                f"vault: {count} credentials are encrypted with version {version} of the master key, "
+                "which is not configured"
+            )
+        elif version != known.current:
+            yield (
+                f"vault: {count} credentials are encrypted with version {version} of the master key: "
+                "run limena master-key rotate"
+            )
 
 
 def _rows(connection: Connection, query: LiteralString, **parameters: object) -> Iterator[str]:

@@ -12,7 +12,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from psycopg.errors import Diagnostic
 from starlette.responses import Response
@@ -41,17 +41,29 @@ CODES: Final[Mapping[str, Code]] = {
         "Send the cookie limena_csrf and its value in X-CSRF-Token. GET /api/v1/auth/csrf sets it.",
     ),
     "tenant_frozen": Code(403, "Tenant frozen", "The tenant is frozen: it can be read and not changed."),
+    "ai_disabled": Code(403, "AI is switched off", "The tenant or the platform has switched AI off."),
     "not_found": Code(404, "Not found", "There is nothing here."),
     "method_not_allowed": Code(405, "Method not allowed", "This path does not have this method."),
     "request_timeout": Code(408, "Request timeout", "The request took too long to arrive."),
     "conflict": Code(409, "Conflict", "This contradicts what exists already."),
+    "integration_failed": Code(
+        409, "Integration failed", "The provider does not accept this connection, or no longer. Connect it again."
+    ),
+    "integration_unreadable": Code(
+        409, "Credential unreadable", "What is stored for this provider cannot be opened. Connect it again."
+    ),
     "payload_too_large": Code(413, "Body too large", "The body is larger than this server reads."),
     "uri_too_long": Code(414, "URI too long", "The path and the query string are longer than this server reads."),
     "unsupported_media_type": Code(415, "Unsupported media type", "The body must be application/json in UTF-8."),
     "validation_failed": Code(422, "Validation failed", "The request has a field that cannot be accepted."),
     "rate_limited": Code(429, "Too many requests", "That was too often. Retry-After says when to try again."),
+    "ai_velocity_exceeded": Code(429, "AI is paused", "There were more AI calls within an hour than the limit allows."),
+    "ai_ceiling_exceeded": Code(429, "AI is paused", "The AI tokens of this month are used up or reserved."),
     "headers_too_large": Code(431, "Header fields too large", "The header is larger than this server reads."),
     "internal_error": Code(500, "Internal error", "This is our fault. The request id helps us to find out why."),
+    "provider_unavailable": Code(
+        503, "Provider unavailable", "The provider does not answer as it should. Try again soon."
+    ),
     "unavailable": Code(503, "Unavailable", "The service cannot answer at the moment. Try again soon."),
 }
 
@@ -74,6 +86,7 @@ SQLSTATES: Final[Mapping[str, str]] = {
     "57P": "unavailable",
     "LM001": "tenant_frozen",
     "LM002": "conflict",
+    "LM003": "ai_disabled",
     "25001": "internal_error",  # a connection with another isolation level: none of ours
     "42703": "internal_error",  # when an audit trigger is made
     "55000": "internal_error",  # when an audit trigger is made
@@ -89,6 +102,11 @@ CONSTRAINTS: Final[Mapping[str, tuple[str, str]]] = {
     ),
     "api_keys_scopes_check": ("scopes", "must name 1 to 100 permissions"),
     "api_keys_expires_at_check": ("expires_at", "must lie in the future"),
+    "integrations_label_check": (
+        "label",
+        "must have 1 to 100 characters, no space at its ends and no control characters",
+    ),
+    "integrations_base_url_check": ("base_url", "must be a URL of at most 2048 visible ASCII characters"),
     "users_email_check": ("email", "must be an e-mail address"),
     "users_display_name_check": (
         "display_name",
@@ -137,6 +155,7 @@ class Problem(Exception):
         errors: Sequence[FieldError] = (),
         permission: str | None = None,
         headers: Mapping[str, str] | None = None,
+        extension: Mapping[str, Json] | None = None,
     ) -> None:
         super().__init__(code)
         self.code = code
@@ -145,6 +164,8 @@ class Problem(Exception):
         self.errors = tuple(errors)
         self.permission = permission
         self.headers = dict(headers or {})
+        self.extension = dict(extension or {})
+        """Members of the document that this kind of problem has besides (RFC 9457 section 3.2)."""
         if self.status == 401:
             # RFC 6750 section 3: no error code when no credential was shown.
             shown = "" if code == "unauthenticated" else ', error="invalid_token"'
@@ -155,6 +176,12 @@ class Problem(Exception):
     @classmethod
     def of_field(cls, name: str, message: str) -> Problem:
         return cls("validation_failed", errors=[FieldError(name, message)])
+
+    @classmethod
+    def of_refusal(cls, refused: Mapping[str, Any]) -> Problem:
+        """What a procedure refused with a result, because what the refusal left behind had to be committed."""
+        headers = {"Retry-After": str(refused["retry_after"])}
+        return cls(refused["code"], refused["detail"], headers=headers, extension={"notice": refused["notice"]})
 
     def as_json(self, *, request_id: str, base_url: str) -> dict[str, Json]:
         document: dict[str, Json] = {
@@ -167,6 +194,7 @@ class Problem(Exception):
         }
         if self.permission is not None:
             document["permission"] = self.permission
+        document |= self.extension
         if self.errors:
             document["errors"] = [error.as_json() for error in self.errors[:MAX_FIELD_ERRORS]]
         return document

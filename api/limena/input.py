@@ -89,6 +89,24 @@ def read_query(request: Request, fields: Mapping[str, Field]) -> dict[str, Wire]
     return values
 
 
+def read_headers(request: Request, names: Mapping[str, str], fields: Mapping[str, Field]) -> dict[str, Wire]:
+    """The arguments that come in headers (`names`: argument → header); those that were not sent are absent. Raises
+    `Problem` 422."""
+    values: dict[str, Wire] = {}
+    for name, header in names.items():
+        shown = request.headers.getlist(header)
+        if len(shown) > 1:
+            raise Problem.of_field(header, "is given twice")
+        if not shown and fields[name].required:
+            raise Problem.of_field(header, "is required")
+        if shown:
+            try:
+                values[name] = fields[name].type.from_query(shown[0])
+            except InvalidValue as error:
+                raise Problem.of_field(header, str(error)) from None
+    return values
+
+
 def read_path(request: Request, fields: Mapping[str, Field]) -> dict[str, Wire]:
     """The parameters of a path. One that cannot be read names nothing: raises `Problem` 404."""
     values: dict[str, Wire] = {}

@@ -76,6 +76,9 @@ KINDS: Final[Mapping[str, _Kind]] = {
     "registration": _Kind(page="/verify"),
     "registration_known": _Kind(),
     "password_reset": _Kind(page="/password-reset", shown=("display_name",)),
+    "ai_velocity_tripped": _Kind(shown=("display_name", "tenant_name", "limit", "until")),
+    "ai_ceiling_tripped": _Kind(shown=("display_name", "tenant_name", "limit", "until")),
+    "ai_warned": _Kind(shown=("display_name", "tenant_name", "limit", "until", "percent")),
 }
 
 

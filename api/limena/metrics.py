@@ -1,7 +1,7 @@
 """What Prometheus reads at `/metrics`: how much, how long, how full, how often refused.
 
-The labels are route templates, methods, statuses, budgets and pools: sets that are known when the program is written.
-Refuses a label that a client could choose, and anything of a tenant, a user, a key or an address.
+The labels are route templates, methods, statuses, budgets, pools and providers: sets that are known when the program is
+written. Refuses a label that a client could choose, and anything of a tenant, a user, a key or an address.
 
 With several worker processes `limena serve` names a folder in PROMETHEUS_MULTIPROC_DIR, where each writes its numbers;
 whichever answers adds all of them up.
@@ -80,6 +80,12 @@ class Metrics:
             ["pool"],
             registry=registry,
             multiprocess_mode="livesum",
+        )
+        self.unreadable_credentials: Final = Counter(
+            "limena_unreadable_credentials",
+            "Times that a credential of a third party could not be opened.",
+            ["provider"],
+            registry=registry,
         )
         self._is_multiprocess: Final = MULTIPROCESS_DIR in os.environ
         if not self._is_multiprocess:

@@ -26,7 +26,9 @@ _PROBLEM: Final = "application/problem+json"
 _TAGS: Final[Mapping[str, str]] = {
     "identity": "Logging in, the caller, the members of a tenant",
     "api_keys": "Keys for programs",
+    "integrations": "Third parties that a tenant has connected",
     "audit": "What happened in a tenant",
+    "ai": "What a tenant's AI calls may take, and what they took",
     "platform": "The service itself",
 }
 
@@ -95,6 +97,10 @@ def _operation(endpoint: Endpoint, catalog: Catalog, base_url: str) -> dict[str,
             operation["parameters"] = [
                 *(_parameter(name, "path", arguments[name]) for name in fields.path),
                 *(_parameter(name, "query", arguments[name]) for name in fields.query),
+                *(
+                    _parameter(name, "header", arguments[name]) | {"name": header}
+                    for name, header in endpoint.headers.items()
+                ),
                 *_csrf_parameters(endpoint, is_required=not endpoint.accepts_api_keys),
             ]
             body = {name: _field(name, field, arguments[name]) for name, field in fields.body.items()}
@@ -106,11 +112,19 @@ def _operation(endpoint: Endpoint, catalog: Catalog, base_url: str) -> dict[str,
         case HandlerRoute():
             operation["description"] = endpoint.description
             operation["security"] = [{scheme: []} for scheme in _SCHEMES[endpoint.caller]]
-            operation["parameters"] = _csrf_parameters(endpoint, is_required=True)
+            if endpoint.permission is not None:
+                operation["x-permission"] = endpoint.permission
+            operation["parameters"] = [
+                *(_path_text(name, description) for name, description in endpoint.path_texts.items()),
+                *(_query_parameter(name, field) for name, field in endpoint.query.items()),
+                *_csrf_parameters(endpoint, is_required=endpoint.caller is not Caller.CREDENTIAL),
+            ]
             body = {name: _field(name, field, None) for name, field in endpoint.body.items()}
             required = [name for name, field in endpoint.body.items() if field.required]
             codes |= {"unavailable"} if endpoint.procedures else set()
             codes |= _CODES[endpoint.caller]
+            codes |= {"validation_failed"} if endpoint.query or endpoint.caller is Caller.CREDENTIAL else set()
+            codes |= {"not_found"} if endpoint.path_texts else set()
         case _:
             raise TypeError(f"{endpoint.label} is of a kind that has no documentation")
     codes |= set() if endpoint.method in SAFE_METHODS else {"csrf_failed"}
@@ -125,12 +139,34 @@ def _operation(endpoint: Endpoint, catalog: Catalog, base_url: str) -> dict[str,
     return operation
 
 
-_SCHEMES: Final = {Caller.ANYONE: [], Caller.SESSION: ["session"], Caller.REFRESH_COOKIE: ["refreshCookie"]}
+_SCHEMES: Final = {
+    Caller.ANYONE: [],
+    Caller.SESSION: ["session"],
+    Caller.CREDENTIAL: ["session", "apiKey"],
+    Caller.REFRESH_COOKIE: ["refreshCookie"],
+}
 _CODES: Final = {
     Caller.ANYONE: set(),
     Caller.SESSION: {"unauthenticated", "token_expired", "session_revoked", "invalid_api_key", "forbidden"},
+    Caller.CREDENTIAL: {"unauthenticated", "token_expired", "session_revoked", "invalid_api_key", "forbidden"},
     Caller.REFRESH_COOKIE: {"unauthenticated", "session_revoked", "invalid_api_key", "forbidden"},
 }
+
+
+def _path_text(name: str, description: str) -> Json:
+    return {"name": name, "in": "path", "required": True, "description": description, "schema": {"type": "string"}}
+
+
+def _query_parameter(name: str, field: Field) -> Json:
+    schema = dict(field.type.schema) | dict(FIELDS.get(name, {}))
+    description = schema.pop("description", None)
+    return {
+        "name": name,
+        "in": "query",
+        "required": field.required,
+        **({"description": description} if description else {}),
+        "schema": schema,
+    }
 
 
 def _csrf_parameters(endpoint: Endpoint, *, is_required: bool) -> list[Json]:
@@ -229,7 +265,9 @@ def _problems(codes: set[str], endpoint: Endpoint, fields: Sequence[str], base_u
 
 
 def _example(code: str, endpoint: Endpoint, fields: Sequence[str], base_url: str) -> Json:
-    permission = endpoint.permission if isinstance(endpoint, ProcedureRoute) and code == "forbidden" else None
+    permission = (
+        endpoint.permission if isinstance(endpoint, ProcedureRoute | HandlerRoute) and code == "forbidden" else None
+    )
     errors = [FieldError(fields[0], "is required") if fields else FieldError("color", "is not known here")]
     problem = Problem(code, errors=errors if code == "validation_failed" else (), permission=permission)
     return problem.as_json(request_id=_EXAMPLE_REQUEST_ID, base_url=base_url)

@@ -29,7 +29,7 @@ from limena.authentication import (
     shows_api_key,
 )
 from limena.errors import Problem
-from limena.input import Field, read_body, read_path, read_query, refuse_other_codings
+from limena.input import Field, read_body, read_headers, read_path, read_query, refuse_other_codings
 from limena.procedures import Catalog, CatalogError
 from limena.services import Services, services_of
 from limena.transaction import ApiKeyCredential, Credential, SessionCredential
@@ -52,6 +52,7 @@ class Fields:
     body: Mapping[str, Field]
     query: Mapping[str, Field]
     path: Mapping[str, Field]
+    headers: Mapping[str, Field]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -88,33 +89,42 @@ class Caller(Enum):
 
     ANYONE = "anyone"
     SESSION = "session"
-    """Someone with an access token, which `request.state.access_token` has."""
+    """Someone with an access token, which `request.state.access_token` has, and `request.state.credential`."""
+    CREDENTIAL = "session or API key"
+    """Someone with either of them, which `request.state.credential` has."""
     REFRESH_COOKIE = "refresh cookie"
     """Someone with a refresh token of ours, which `request.state.refresh_token` has."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class HandlerRoute(Endpoint):
-    """A route with code of its own. Its handler finds the fields of `body` in `request.state.body`."""
+    """A route with code of its own. Its handler finds the fields of `body` in `request.state.body`, the parameters of
+    `query` in `request.state.query`."""
 
     handler: Callable[[Request], Awaitable[Response]]
     description: str
     caller: Caller = Caller.ANYONE
     body: Mapping[str, Field] = field(default_factory=dict)
+    query: Mapping[str, Field] = field(default_factory=dict)
     procedures: tuple[str, ...] = ()
     """Those that the handler calls, so that their signatures are read."""
+    permission: str | None = None
+    """What the caller needs, for the documentation."""
+    path_texts: Mapping[str, str] = field(default_factory=dict)
+    """What the documentation says about each parameter of the path; the handler reads them."""
 
     async def serve(self, request: Request) -> Response:
         services = services_of(request)
         credential = self._authenticate(request)
         try:
-            if isinstance(credential, ApiKeyCredential):
+            if isinstance(credential, ApiKeyCredential) and self.caller is not Caller.CREDENTIAL:
                 raise Problem("forbidden", _NOT_FOR_KEYS)
             services.csrf.check(request, services.keys, trusts_api_keys=credential is not None)
             if self.body:
                 max_bytes = services.settings.max_body_bytes
                 request.state.body = await read_body(request, self.body, max_bytes=max_bytes)
-                read_query(request, {})
+            if self.body or self.query or self.caller is Caller.CREDENTIAL:
+                request.state.query = read_query(request, self.query)
         except Problem:
             # Whoever shows a credential that does not hold hears of that alone.
             if credential is not None:
@@ -135,6 +145,7 @@ class HandlerRoute(Endpoint):
         credential = authenticate(request, keys, issuer=issuer)
         if isinstance(credential, SessionCredential):
             request.state.access_token = access_token_of(request, keys, issuer=issuer)
+        request.state.credential = credential
         return credential
 
 
@@ -150,6 +161,10 @@ class ProcedureRoute(Endpoint):
     body: tuple[str, ...] = ()
     query: tuple[str, ...] = ()
     path_arguments: tuple[str, ...] = ()
+    headers: Mapping[str, str] = field(default_factory=dict)
+    """Arguments that come from the head of the request: argument → header."""
+    may_refuse: bool = False
+    """Whether the procedure may refuse with a result (`Problem.of_refusal`)."""
     made: tuple[str, ...] = ()
     make: Callable[[], Made] = lambda: Made({})
     finish: Callable[[Services, Response], None] = lambda _services, _response: None
@@ -170,6 +185,7 @@ class ProcedureRoute(Endpoint):
             if self.body:
                 arguments |= await read_body(request, fields.body, max_bytes=services.settings.max_body_bytes)
             arguments |= read_query(request, fields.query)
+            arguments |= read_headers(request, self.headers, fields.headers)
             if isinstance(credential, ApiKeyCredential) and not self.accepts_api_keys:
                 raise Problem("forbidden", _NOT_FOR_KEYS)
             arguments |= read_path(request, fields.path)
@@ -190,6 +206,8 @@ class ProcedureRoute(Endpoint):
             request=request,
             route=self.label,
         )
+        if self.may_refuse and content is not None and "refused" in (result := json.loads(content)):
+            raise Problem.of_refusal(result["refused"])
         if self.answer is None:
             response = Response(status_code=self.status)
         else:
@@ -208,7 +226,13 @@ def fields_of(route: ProcedureRoute, catalog: Catalog) -> Fields:
 
 def _fields_of(route: ProcedureRoute, catalog: Catalog) -> Fields:
     procedure = catalog.procedures[route.procedure]
-    places: Final = {"body": route.body, "query": route.query, "path": route.path_arguments, "made": route.made}
+    places: Final = {
+        "body": route.body,
+        "query": route.query,
+        "path": route.path_arguments,
+        "headers": tuple(route.headers),
+        "made": route.made,
+    }
     declared = [f"p_{name}" for names in places.values() for name in names]
     if sorted(declared) != sorted(procedure.arguments):
         raise CatalogError(f"limena.{procedure.name} takes other arguments than {route.label} gives it")
@@ -225,7 +249,7 @@ def _fields_of(route: ProcedureRoute, catalog: Catalog) -> Fields:
             )
         return found
 
-    return Fields(body=fields("body"), query=fields("query"), path=fields("path"))
+    return Fields(body=fields("body"), query=fields("query"), path=fields("path"), headers=fields("headers"))
 
 
 class Resource:

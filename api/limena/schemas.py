@@ -68,6 +68,23 @@ _ACCESS_TOKEN: Final[dict[str, Json]] = {
     "expires_in": {"type": "integer", "description": "Seconds."},
 }
 
+_INTEGRATION: Final[dict[str, Json]] = {
+    "id": _ID,
+    "provider": _TEXT,
+    "state": {
+        "type": "string",
+        "enum": ["connected", "failed", "unreadable"],
+        "description": "failed: the provider refuses it; unreadable: what is stored does not open.",
+    },
+    "label": _or_null(_TEXT),
+    "base_url": _or_null(_TEXT),
+    "scopes": _or_null({"type": "string", "description": "As OAuth 2 writes them, separated by spaces."}),
+    "connected_by": _or_null(_ID),
+    "connected_at": _TIME,
+    "failed_at": _or_null(_TIME),
+    "expires_at": _or_null({"type": "string", "format": "date-time", "description": "Of the access token."}),
+}
+
 _ME: Final[dict[str, Json]] = {
     "tenant": _or_null(_ref("Tenant")),
     "role": _or_null({"type": "string", "enum": list(ROLES)}),
@@ -75,9 +92,83 @@ _ME: Final[dict[str, Json]] = {
     "notices": {"type": "array", "items": _ref("Notice")},
 }
 
+_COUNT: Final[Json] = {"type": "integer", "minimum": 0}
+
 SCHEMAS: Final[Mapping[str, dict[str, Json]]] = {
     "Accepted": _object({"status": {"const": "accepted"}}, "What follows, follows by mail, if anything does."),
     "AccessToken": _object(_ACCESS_TOKEN, "For the Authorization header."),
+    "AiQuota": _object(
+        {
+            "state": {"type": "string", "enum": ["active", "tripped", "disabled"]},
+            "calls": _object(
+                {
+                    "limit": _COUNT,
+                    "used": _COUNT,
+                    "remaining": _COUNT,
+                    "resets_at": _or_null(_TIME),
+                },
+                "Of the last hour. When all of them are free again without further calls; while AI is paused for "
+                "velocity, when the pause ends.",
+            ),
+            "tokens": _object(
+                {
+                    "limit": _COUNT,
+                    "used": _COUNT,
+                    "reserved": _COUNT,
+                    "remaining": _COUNT,
+                    "resets_at": _TIME,
+                },
+                "Of the month (UTC).",
+            ),
+            "trip": _or_null(
+                _object(
+                    {
+                        "cause": {"type": "string", "enum": ["velocity", "ceiling"]},
+                        "tripped_at": _TIME,
+                        "ends_at": _TIME,
+                    },
+                    "Why AI is paused, and until when.",
+                )
+            ),
+            "settings": _object(
+                {
+                    "is_enabled": {"type": "boolean", "description": "The tenant's own switch."},
+                    "is_allowed": {"type": "boolean", "description": "The platform's switch."},
+                    "max_calls_per_hour": {"type": "integer", "description": "The platform's limit."},
+                    "max_tokens_per_month": {"type": "integer", "description": "The platform's limit."},
+                }
+            ),
+            "notices": {"type": "array", "items": _ref("Notice")},
+        },
+        "What AI calls a tenant may make. The limits are the platform's, or the owner's where they are lower.",
+    ),
+    "AiReservation": _object(
+        {"id": _ID, "expires_at": _TIME, "remaining_tokens": _COUNT, "remaining_calls": _COUNT},
+        "Leave to make one AI call. Settle or release it before it expires.",
+    ),
+    "AiSettlement": _object(
+        {
+            "id": _ID,
+            "outcome": {"type": "string", "enum": ["succeeded", "failed"]},
+            "prompt_tokens": _COUNT,
+            "completion_tokens": _COUNT,
+            "remaining_tokens": _COUNT,
+            "remaining_calls": _COUNT,
+        },
+        "What a call took, and what is left.",
+    ),
+    "AiUsage": _object(
+        {
+            "key": {"type": "string", "description": "The day, the model's name, or the id of the user or API key."},
+            "calls": {"type": "integer", "description": "All that were reserved and are closed."},
+            "failed_calls": {"type": "integer", "description": "Those among them that were settled as failed."},
+            "unfinished_calls": {"type": "integer", "description": "Those that were released, or never settled."},
+            "prompt_tokens": _COUNT,
+            "completion_tokens": _COUNT,
+            "average_latency_ms": _or_null(_COUNT),
+        }
+    ),
+    "AiUsageList": _list_of("AiUsage"),
     "ApiKey": _object(
         _API_KEY, "An API key as it is stored. The key itself is shown when it is created, and never again."
     ),
@@ -90,6 +181,8 @@ SCHEMAS: Final[Mapping[str, dict[str, Json]]] = {
             "actor_type": {"type": "string", "enum": ["user", "api_key", "operator", "system"]},
             "actor_id": _or_null(_ID),
             "actor_label": _or_null(_TEXT),
+            "on_behalf_of_id": {**_or_null(_ID), "description": "For an API key: its creator."},
+            "on_behalf_of_label": _or_null(_TEXT),
             "entity_type": _or_null(_TEXT),
             "entity_id": _or_null(_TEXT),
             "changes": _or_null(
@@ -108,6 +201,37 @@ SCHEMAS: Final[Mapping[str, dict[str, Json]]] = {
     ),
     "AuditRowList": _list_of("AuditRow"),
     "CsrfToken": _object({"csrf_token": {"type": "string", "description": "For the header X-CSRF-Token."}}),
+    "Authorization": _object({"authorization_url": {"type": "string", "description": "Where to send the browser."}}),
+    "Integration": _object(_INTEGRATION, "A connected third party. No secret of it is ever shown."),
+    "IntegrationList": _object(
+        {
+            "items": {"type": "array", "items": _ref("Integration")},
+            "next": {"type": "null", "description": "All of them are here."},
+            "providers": {
+                "type": "array",
+                "items": _object(
+                    {
+                        "provider": _TEXT,
+                        "title": _TEXT,
+                        "kind": {"type": "string", "enum": ["api_key", "oauth"]},
+                        "takes_base_url": {"type": "boolean", "description": "Whether `base_url` has to be given."},
+                        "is_available": {"type": "boolean", "description": "Whether this server can connect it."},
+                    }
+                ),
+                "description": "What can be connected.",
+            },
+        },
+        "The connected integrations, newest first.",
+    ),
+    "IntegrationToken": _object(
+        {
+            "access_token": {"type": "string", "description": "For the provider, not for this API."},
+            "token_type": {"const": "Bearer"},
+            "expires_in": {"anyOf": [{"type": "integer"}, {"type": "null"}], "description": "Seconds; null: unknown."},
+            "expires_at": _or_null(_TIME),
+        },
+        "An access token of a connected provider.",
+    ),
     "KeySet": _object(
         {
             "keys": {
@@ -208,6 +332,30 @@ SCHEMAS: Final[Mapping[str, dict[str, Json]]] = {
 }
 
 FIELDS: Final[Mapping[str, Mapping[str, Json]]] = {
+    "model": {
+        "description": "The model's name.",
+        "minLength": 1,
+        "maxLength": 100,
+        "pattern": "^[A-Za-z0-9][A-Za-z0-9._:/@+-]*$",
+    },
+    "estimated_tokens": {
+        "description": "What the call may take at most: prompt and completion.",
+        "minimum": 1,
+        "maximum": 10_000_000,
+    },
+    "idempotency_key": {
+        "description": "A retry with the same key gets the same reservation. Yours alone, and good for a week.",
+        "minLength": 1,
+        "maxLength": 255,
+    },
+    "prompt_tokens": {"minimum": 0},
+    "completion_tokens": {"minimum": 0},
+    "latency_ms": {"description": "Milliseconds.", "minimum": 0},
+    "outcome": {"description": "Without it: succeeded.", "enum": ["succeeded", "failed", None]},
+    "is_enabled": {"description": "The tenant's own switch."},
+    "calls_per_hour": {"description": "At most the platform's limit, which means none of one's own.", "minimum": 1},
+    "tokens_per_month": {"description": "At most the platform's limit, which means none of one's own.", "minimum": 1},
+    "by": {"description": "What to add up by. Without it: day.", "enum": ["day", "model", "user", "api_key"]},
     "limit": {"description": "How many items a page has at most.", "minimum": 1, "maximum": 200},
     "after": {"description": "The `next` of the page before."},
     "action": {"description": "Only rows of this action.", "examples": ["api_key.created"]},
@@ -231,6 +379,13 @@ FIELDS: Final[Mapping[str, Mapping[str, Json]]] = {
     "token": {"description": "From the link in the mail."},
     "display_name": {"description": "How others see the person.", "minLength": 1, "maxLength": 100},
     "tenant_name": {"description": "What the new tenant is called.", "minLength": 1, "maxLength": 100},
+    "secret": {"format": "password", "description": "The provider's API key. It is encrypted, and never shown again."},
+    "label": {"description": "What people call it.", "minLength": 1, "maxLength": 100},
+    "base_url": {"format": "uri", "description": "Of a provider whose address the tenant chooses; public, https."},
+    "code": {"description": "From the provider's redirect."},
+    "state": {"description": "From the provider's redirect."},
+    "error": {"description": "From the provider's redirect, when there is no code."},
+    "iss": {"description": "From the provider's redirect, if it is there (RFC 9207)."},
     "tenant_id": {"description": "In which of the person's tenants to act."},
 }
 """What is said about a request's field beyond its type. PostgreSQL enforces it."""

@@ -12,6 +12,7 @@ from starlette.requests import HTTPConnection
 
 from limena.config import Settings
 from limena.csrf import Csrf
+from limena.integrations import Integrations
 from limena.metrics import Metrics
 from limena.passwords import PasswordHasher
 from limena.tokens import KeyRing
@@ -44,6 +45,7 @@ class Services:
     """Of the SQL files that this process was built with."""
     endpoints: tuple[Endpoint, ...]
     metrics: Metrics
+    integrations: Integrations
     lifecycle: Lifecycle
     refreshes: dict[str, asyncio.Future[tuple[str, str, datetime]]] = field(default_factory=dict, repr=False)
     """The refreshes that are under way, by the id of the token that was shown: one answer for all who show it now."""

@@ -26,8 +26,10 @@ _TIMESTAMP: Final = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,6})?([Zz]|[+-][0-9]{2}:[0-9]{2})"
 )
 _INTEGER: Final = re.compile(r"-?[0-9]{1,10}")
+_BIG_INTEGER: Final = re.compile(r"-?[0-9]{1,16}")
 _INT4_MIN: Final = -(2**31)
 _INT4_MAX: Final = 2**31 - 1
+_JSON_MAX: Final = 2**53 - 1  # beyond it, JSON's readers round (RFC 8259 section 6)
 
 
 class InvalidValue(ValueError):
@@ -108,6 +110,20 @@ def _integer_text(value: str) -> bytes:
     return _integer(int(value))
 
 
+def _big_integer(value: object) -> bytes:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise InvalidValue("must be a whole number")
+    if not -_JSON_MAX <= value <= _JSON_MAX:
+        raise InvalidValue(f"must lie between {-_JSON_MAX} and {_JSON_MAX}")
+    return b"%d" % value
+
+
+def _big_integer_text(value: str) -> bytes:
+    if _BIG_INTEGER.fullmatch(value) is None:
+        raise InvalidValue("must be a whole number of at most 16 digits")
+    return _big_integer(int(value))
+
+
 def _boolean(value: object) -> bytes:
     if not isinstance(value, bool):
         raise InvalidValue("must be true or false")
@@ -139,6 +155,9 @@ TYPES: Final[Mapping[str, ArgumentType]] = {
         ArgumentType("timestamp with time zone", {"type": "string", "format": "date-time"}, _timestamp, _timestamp),
         ArgumentType(
             "integer", {"type": "integer", "minimum": _INT4_MIN, "maximum": _INT4_MAX}, _integer, _integer_text
+        ),
+        ArgumentType(
+            "bigint", {"type": "integer", "minimum": -_JSON_MAX, "maximum": _JSON_MAX}, _big_integer, _big_integer_text
         ),
         ArgumentType("boolean", {"type": "boolean"}, _boolean, _boolean_text),
         ArgumentType("inet", {"type": "string"}, _address, _address),

@@ -1,10 +1,10 @@
 """`limena worker`: delivers mail and keeps the database tidy. Any number of them may run.
 
 Nothing decides which worker does what, and none waits for another. Mails are leased, each to one worker
-(`limena.claim_mail`); two that prune at once skip the rows that the other one has; partitions are made under a lock
-that only their maker can take. So the work is done once, however many workers there are, and a worker that dies leaves
-nothing behind but leases that run out. A mail is delivered at least once: who dies between the server's answer and the
-database's leaves it to be sent again, under the same Message-ID.
+(`limena.claim_mail`); two that prune at once skip the rows that the other one has, two that expire AI reservations the
+tenants; partitions are made under a lock that only their maker can take. So the work is done once, however many workers
+there are, and a worker that dies leaves nothing behind but leases that run out. A mail is delivered at least once: who
+dies between the server's answer and the database's leaves it to be sent again, under the same Message-ID.
 
 It goes on when the database or the mail server is down, and asks again after a pause that grows. On a signal it
 finishes the mails that it has in hand, a minute at most, and ends. Refuses to log whom a mail goes to, what it says, or
@@ -38,6 +38,9 @@ log = logging.getLogger("limena.worker")
 POLL_SECONDS: Final = 5.0
 """How long a mail waits at most when there is nothing else to do. `limena dev` polls each second."""
 MAINTENANCE_SECONDS: Final = 1800.0
+EXPIRY_SECONDS: Final = 15.0
+"""How long an AI reservation that is overdue, or a trip that is over, stays so at most in a tenant that makes no calls.
+(One that does brings itself up to date.)"""
 BATCH: Final = 5
 """Mails that one worker delivers at the same time, each over a connection of its own."""
 MAX_PAUSE_SECONDS: Final = 60.0
@@ -55,6 +58,8 @@ _SETTLE: Final[LiteralString] = """
     )
 """
 _ENSURE_PARTITIONS: Final[LiteralString] = "select limena.ensure_partitions() as made"
+_EXPIRE: Final[LiteralString] = "select limena.expire_reservations(p_limit => %(limit)s) as tenants"
+_EXPIRE_TENANTS: Final = 100
 _PRUNE: Final[LiteralString] = "select limena.prune() as pruned"
 
 
@@ -69,12 +74,14 @@ class Worker:
         transport: Transport,
         poll_seconds: float = POLL_SECONDS,
         maintenance_seconds: float = MAINTENANCE_SECONDS,
+        expiry_seconds: float = EXPIRY_SECONDS,
         max_pause_seconds: float = MAX_PAUSE_SECONDS,
     ) -> None:
         self._composer: Final = composer
         self._transport: Final = transport
         self._poll_seconds: Final = poll_seconds
         self._maintenance_seconds: Final = maintenance_seconds
+        self._expiry_seconds: Final = expiry_seconds
         self._max_pause_seconds: Final = max_pause_seconds
         self._batch = BATCH
         # Two, so that no mail waits for the pruning.
@@ -87,6 +94,7 @@ class Worker:
             await asyncio.gather(
                 self._repeat(stop, "mail", lambda: self._deliver_due(stop)),
                 self._repeat(stop, "maintenance", lambda: self._tidy(stop)),
+                self._repeat(stop, "AI quotas", self._expire),
             )
         finally:
             await self._mail.close()
@@ -169,10 +177,14 @@ class Worker:
 
     # The rest
 
+    async def _expire(self) -> float:
+        tenants = (await self._tidying.call(_EXPIRE, limit=_EXPIRE_TENANTS))[0]["tenants"]
+        return 0 if tenants == _EXPIRE_TENANTS else self._expiry_seconds
+
     async def _tidy(self, stop: asyncio.Event) -> float:
         made = (await self._tidying.call(_ENSURE_PARTITIONS))[0]["made"]
         if made:
-            log.info("maintenance: made %d partitions of the audit log", made)
+            log.info("maintenance: made %d partitions of the logs", made)
         pruned = 0
         for _ in range(_MAX_PRUNE_ROUNDS):
             if stop.is_set():

@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from limena.config import VARIABLES, ConfigError, OperatorSettings, Settings, WorkerSettings
+from limena.vault import TextSource
 
 DOCUMENTATION = Path(__file__).parents[2] / "docs" / "configuration.md"
 
@@ -24,6 +25,7 @@ def make_key(bits: int = 3072) -> str:
 
 KEY, PREVIOUS_KEY, WEAK_KEY = make_key(), make_key(), make_key(2048)
 SECRET_KEY = base64.b64encode(bytes(range(32))).decode()
+MASTER_KEY = base64.b64encode(bytes(range(100, 132))).decode()
 PASSWORD = "f0e1d2c3b4a5968778695a4b"
 APP_DSN = f"postgresql://limena_app:{PASSWORD}@db.example.com/limena?sslmode=verify-full"
 AUTH_DSN = f"host=db.example.com dbname=limena user=limena_auth password={PASSWORD}"
@@ -33,6 +35,7 @@ GOOD = {
     "LIMENA_BASE_URL": "https://limena.example.com",
     "LIMENA_JWT_KEY": KEY,
     "LIMENA_SECRET_KEY": SECRET_KEY,
+    "LIMENA_MASTER_KEYS": f"1:{MASTER_KEY}",
 }
 
 
@@ -40,7 +43,7 @@ def problems(**changes: str | None) -> tuple[str, ...]:
     env = {name: value for name, value in {**GOOD, **changes}.items() if value is not None}
     with pytest.raises(ConfigError) as error:
         Settings.from_env(env)
-    for secret in (PASSWORD, KEY, PREVIOUS_KEY, WEAK_KEY):
+    for secret in (PASSWORD, KEY, PREVIOUS_KEY, WEAK_KEY, MASTER_KEY):
         assert secret not in str(error.value)
     assert str(error.value) == "\n".join(error.value.problems)
     return error.value.problems
@@ -65,6 +68,9 @@ def test_the_least_that_production_needs() -> None:
         base_url="https://limena.example.com",
         jwt_keys=(KEY,),
         secret_key=bytes(range(32)),
+        master_keys=TextSource(f"1:{MASTER_KEY}"),
+        oauth={},
+        outbound_allow=(),
         registration="closed",
         bcrypt_cost=12,
         password_workers=2,
@@ -87,11 +93,12 @@ def test_everything_that_is_missing_is_told_at_once_and_how_to_make_it() -> None
         "LIMENA_AUTH_DSN",
         "LIMENA_JWT_KEY",
         "LIMENA_SECRET_KEY",
+        "LIMENA_MASTER_KEYS",
     ]
     assert any(problem.startswith("LIMENA_BASE_URL ") for problem in told)
     assert "limena jwt-key generate --out jwt-key.pem" in str(error.value)
     assert "openssl rand -base64 32" in str(error.value)
-    assert len(told) == 5
+    assert len(told) == 6
 
 
 @pytest.mark.parametrize("name", sorted(GOOD))

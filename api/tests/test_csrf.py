@@ -43,6 +43,8 @@ def other(api: Api) -> Iterator[Newcomer]:
 
 def needs(endpoint: Endpoint) -> str:
     match endpoint:
+        case HandlerRoute(caller=Caller.CREDENTIAL):
+            return Caller.SESSION.value
         case HandlerRoute():
             return endpoint.caller.value
         case _:
@@ -67,7 +69,12 @@ def call(
     if cookies:
         headers = headers | {"Cookie": "; ".join(cookies)}
     with httpx.Client(base_url=api.base_url, timeout=30) as plain:
-        return plain.request(endpoint.method, endpoint.path.replace("{id}", UNKNOWN_ID), headers=headers, content=body)
+        return plain.request(
+            endpoint.method,
+            endpoint.path.replace("{id}", UNKNOWN_ID).replace("{provider}", "none"),
+            headers=headers,
+            content=body,
+        )
 
 
 def is_refused(response: httpx.Response) -> bool:
@@ -135,7 +142,8 @@ def test_an_api_key_needs_no_token_and_cookies_beside_it_do_not_count(
         assert is_refused(answer), answer.text
         return
     assert not is_refused(answer), answer.text
-    if isinstance(endpoint, ProcedureRoute) and endpoint.accepts_api_keys:
+    takes_keys = isinstance(endpoint, HandlerRoute) and endpoint.caller is Caller.CREDENTIAL
+    if takes_keys or (isinstance(endpoint, ProcedureRoute) and endpoint.accepts_api_keys):
         assert answer.status_code in (404, 415), answer.text
     else:
         assert (answer.status_code, answer.json()["code"]) == (403, "forbidden"), "the key's, not the cookies'"

@@ -34,6 +34,7 @@ def environment_of(jwt_key: str) -> Callable[[Database], Environment]:
             "LIMENA_BASE_URL": "https://limena.example.com",
             "LIMENA_JWT_KEY": jwt_key,
             "LIMENA_SECRET_KEY": base64.b64encode(bytes(range(32))).decode(),
+            "LIMENA_MASTER_KEYS": "1:" + base64.b64encode(bytes(range(100, 132))).decode(),
             "LIMENA_DEPLOY_DSN": database.dsn(),
             **{f"LIMENA_{role.upper()}_DSN": database.dsn(f"limena_{role}") for role in roles},
         }

@@ -14,7 +14,7 @@ changes who may do what, `warning` is worth a look. An event of a changed row ha
 
 | action | severity | meaning | details |
 | --- | --- | --- | --- |
-"""
+"""  # noqa: E501 – a page of Markdown
 
 
 def render(database: Database) -> str:

@@ -56,6 +56,7 @@ class Files:
             "LIMENA_AUTH_DSN": "dbname=x",
             "LIMENA_BASE_URL": ISSUER,
             "LIMENA_SECRET_KEY": "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=",
+            "LIMENA_MASTER_KEYS": "1:AQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHyA=",
         }
         return KeyRing.from_settings(Settings.from_env(env | self.environment()))
 

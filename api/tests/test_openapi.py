@@ -21,6 +21,7 @@ from limena.routes import ENDPOINTS
 from limena.routing import Endpoint, Resource
 from support.api import Api
 from support.databases import Database
+from support.oauth import Provider
 from support.people import ask_for_reset, ask_to_register, register
 
 LABELS = [endpoint.label for endpoint in ENDPOINTS]
@@ -159,16 +160,46 @@ def test_descriptions_are_the_comments_of_the_procedures(
 
 
 def fill(path: str, api_key_id: str) -> str:
-    return path.replace("{id}", api_key_id)
+    return path.replace("{id}", api_key_id).replace("{provider}", "openai")
 
 
-def succeed(api: Api, owner: httpx.Client, endpoint: Endpoint) -> httpx.Response:
+def succeed(api: Api, owner: httpx.Client, provider: Provider, endpoint: Endpoint) -> httpx.Response:
     """A call of a route that works."""
+    if endpoint.path.startswith("/api/v1/integrations"):
+        return succeed_in_integrations(api, provider, endpoint)
     if endpoint.path.startswith("/api/v1/auth/"):
         return succeed_in_auth(api, endpoint)
+    if endpoint.tag == "ai":
+        return succeed_in_ai(owner, endpoint)
     body = {"name": "documented", "scopes": ["ai:read"]} if endpoint.method == "POST" else None
     made = owner.post("/api/v1/api-keys", json={"name": "to be revoked", "scopes": ["ai:read"]}).json()
     return owner.request(endpoint.method, fill(endpoint.path, made["id"]), json=body)
+
+
+def succeed_in_integrations(api: Api, provider: Provider, endpoint: Endpoint) -> httpx.Response:
+    client, path = register(api).client, "/api/v1/integrations/oidc"
+    if endpoint.method == "PUT":
+        return client.put("/api/v1/integrations/openai", json={"secret": "sk-1", "label": "documented"})
+    if endpoint.path.endswith("authorize"):
+        return client.post(f"{path}/authorize")
+    query = provider.consent(client.post(f"{path}/authorize").json()["authorization_url"])
+    connected = client.post(f"{path}/callback", json=query)
+    if endpoint.path.endswith("callback"):
+        return connected
+    return client.request(endpoint.method, endpoint.path.replace("{provider}", "oidc"))
+
+
+def succeed_in_ai(owner: httpx.Client, endpoint: Endpoint) -> httpx.Response:
+    call = {"model": "documented", "estimated_tokens": 10}
+    path = endpoint.path
+    if "{id}" in path:
+        path = fill(path, owner.post("/api/v1/ai/reservations", json=call).json()["id"])
+    bodies: dict[str, dict[str, Any]] = {
+        "PATCH": {"is_enabled": True},
+        "POST": {"prompt_tokens": 4, "completion_tokens": 3, "latency_ms": 2} if path.endswith("settle") else call,
+    }
+    body = None if path.endswith("reset") else bodies.get(endpoint.method)
+    return owner.request(endpoint.method, path, json=body)
 
 
 def succeed_in_auth(api: Api, endpoint: Endpoint) -> httpx.Response:
@@ -193,9 +224,9 @@ def succeed_in_auth(api: Api, endpoint: Endpoint) -> httpx.Response:
 
 @pytest.mark.parametrize("endpoint", ENDPOINTS, ids=LABELS)
 def test_each_answer_is_as_documented(
-    api: Api, owner: httpx.Client, document: dict[str, Any], endpoint: Endpoint
+    api: Api, owner: httpx.Client, provider: Provider, document: dict[str, Any], endpoint: Endpoint
 ) -> None:
-    response = succeed(api, owner, endpoint)
+    response = succeed(api, owner, provider, endpoint)
     documented = operations(document)[endpoint.label]["responses"][str(response.status_code)]
     assert response.status_code == endpoint.status
     if "content" not in documented:

@@ -312,7 +312,7 @@ begin
         from pg_catalog.pg_class as c
         where c.relnamespace = 'limena'::regnamespace
             and c.relkind in ('r', 'p', 'v', 'm', 'f')
-            and c.relname not in ('permissions', 'role_permissions', 'permission_matrix', 'isolation_report', 'audit_actions')
+            and c.relname not in ('permissions', 'role_permissions', 'permission_matrix', 'isolation_report', 'audit_actions', 'audit_export')
         order by c.relname
     loop
         v_outcome := tests.outcome(format('select from limena.%I as t where %s', v_relation.name, v_relation.is_not_mine));
@@ -389,6 +389,23 @@ begin
             ),
             ('update limena.invitations set accepted_at = now()', null),
             ('update limena.api_key_uses set last_used_at = now()', null),
+            ('update limena.ai_settings set max_tokens_per_month = 1', null),
+            ('update limena.ai_quotas set used_tokens = 0', null),
+            ('update limena.ai_quota_months set used_tokens = 0', null),
+            ($s$update limena.ai_reservations set state = 'released'$s$, null),
+            ('update limena.ai_usage_logs set prompt_tokens = 0', null),
+            ('update limena.ai_usage_days set calls = 0', null),
+            (
+                format(
+                    'insert into limena.ai_settings (tenant_id, max_calls_per_hour) values (%L, 1000000)',
+                    tests.tenant_id(p_mine)
+                ), null
+            ),
+            (
+                format(
+                    'insert into limena.ai_quotas (tenant_id, as_of) values (%L, now())', tests.tenant_id('b')
+                ), null
+            ),
             ($s$update limena.audit_logs set action = 'x.x'$s$, null),
             (
                 format(

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import Final
 
-from limena.routes import api_keys, audit, auth, identity, platform
+from limena.routes import ai, api_keys, audit, auth, identity, integrations, platform
 from limena.routing import Endpoint
 
 ENDPOINTS: Final[tuple[Endpoint, ...]] = (
     *auth.ENDPOINTS,
     *identity.ENDPOINTS,
     *api_keys.ENDPOINTS,
+    *integrations.ENDPOINTS,
     *audit.ENDPOINTS,
+    *ai.ENDPOINTS,
     *platform.ENDPOINTS,
 )

@@ -4,6 +4,7 @@
 look at the database behind the API, or take it away. Both have the people of the demo data.
 
 api         the application on a database of its own with the demo data; shared by the session
+provider    the OAuth 2 provider with which `api` is registered as oidc; what a test sets in it is put back
 start_api   starts another one, stopped at the test's end: start_api(database, endpoints=…, LIMENA_…="…")
 """
 
@@ -27,13 +28,16 @@ from limena import demo
 from limena.app import create_app
 from limena.config import Settings
 from limena.http_server import HttpServer, ServerConfig, listen
+from limena.master_key_files import new_entry
 from limena.routes import ENDPOINTS
 from limena.routing import Endpoint
 from support.csrf import PageClient
 from support.databases import Database, create_database
 from support.live import free_port
+from support.oauth import Provider, serve_provider
 
 SECRET_KEY = base64.b64encode(secrets.token_bytes(32)).decode()
+MASTER_KEYS = new_entry(1)
 _numbers = itertools.count(1)
 
 
@@ -110,6 +114,7 @@ def make_settings(database: Database, base_url: str, environment: Mapping[str, s
             "LIMENA_BASE_URL": base_url,
             "LIMENA_JWT_KEY": jwt_key(),
             "LIMENA_SECRET_KEY": SECRET_KEY,
+            "LIMENA_MASTER_KEYS": MASTER_KEYS,
             "LIMENA_BCRYPT_COST": "4",
             **({} if environment.get("LIMENA_ENV") == "production" else {"LIMENA_RATE_LIMITS": "off"}),
             **environment,
@@ -151,9 +156,22 @@ def serve(
 
 
 @pytest.fixture(scope="session")
-def api(template: Database) -> Iterator[Api]:
+def _provider() -> Iterator[Provider]:
+    with serve_provider() as running:
+        yield running
+
+
+@pytest.fixture
+def provider(_provider: Provider) -> Iterator[Provider]:
+    yield _provider
+    _provider.reset()
+
+
+@pytest.fixture(scope="session")
+def api(template: Database, _provider: Provider) -> Iterator[Api]:
     database = create_database(template.server, "api", template)
-    with serve(database, make_demo(database)) as running:
+    with serve(database, make_demo(database), environment=_provider.environment()) as running:
+        _provider.allow(running.base_url)
         yield running
 
 

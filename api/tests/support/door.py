@@ -20,7 +20,7 @@ from limena.config import Settings
 from limena.http_server import HttpServer, ServerConfig, listen
 from limena.routes import ENDPOINTS
 from limena.routing import Endpoint
-from support.api import SECRET_KEY, jwt_key
+from support.api import MASTER_KEYS, SECRET_KEY, jwt_key
 from support.csrf import TLS
 
 NOWHERE = "host=/nonexistent/limena user=limena_app dbname=limena"
@@ -35,6 +35,7 @@ def door_environment(base_url: str, **environment: str) -> dict[str, str]:
         "LIMENA_BASE_URL": base_url,
         "LIMENA_JWT_KEY": jwt_key(),
         "LIMENA_SECRET_KEY": SECRET_KEY,
+        "LIMENA_MASTER_KEYS": MASTER_KEYS,
         "LIMENA_BCRYPT_COST": "4",
         "LIMENA_APP_DSN": NOWHERE,
         "LIMENA_AUTH_DSN": NOWHERE,

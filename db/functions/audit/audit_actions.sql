@@ -16,6 +16,9 @@ with events as (
     from (
         values
         ('access.denied', 'warning', 'Somebody asked for what their role or scopes do not allow', '{permission, route}'),
+        ('ai_quota.tripped', 'warning', 'A limit was reached, and AI is paused', '{cause, limit, ends_at}'),
+        ('ai_quota.reset', 'notice', 'AI is no longer paused: by time, by hand or by a higher limit', '{cause, by, reason}'),
+        ('ai_quota.warned', 'warning', 'Most of the month''s AI tokens are used or reserved', '{percent, limit}'),
         ('api_key.revoked', 'notice', 'An API key was switched off', '{}'),
         ('audit_log.exported', 'notice', 'The log was exported', '{format, filters}'),
         (
@@ -29,7 +32,17 @@ with events as (
             'audit_log.sealed', 'info', 'Rows of the log were sealed',
             '{to_seq, seals, rows, digest}'
         ),
+        ('integration.connected', 'notice', 'A third party was connected, or connected anew', '{}'),
+        ('integration.disconnected', 'notice', 'A third party was disconnected', '{}'),
+        (
+            'integration.failed', 'warning',
+            'A third party could not be connected, or refuses what is stored for it', '{provider, reason}'
+        ),
+        ('integration.refreshing', 'info', 'Somebody''s request made an access token be refreshed', '{provider}'),
+        ('integration_credential.resealed', 'info', 'A credential was encrypted with another master key', '{}'),
         ('invitation.accepted', 'notice', 'Somebody accepted an invitation', '{}'),
+        ('master_key.rotated', 'notice', 'Credentials were encrypted with another master key', '{resealed, unreadable}'),
+        ('master_key.rotation_begun', 'notice', 'A rotation of the master key began', '{resealed, unreadable}'),
         ('membership.role_changed', 'notice', 'A member got another role', '{}'),
         ('operator.access_opened', 'warning', 'An operator declared access to this tenant''s rows', '{reason, until, login}'),
         (
@@ -49,6 +62,7 @@ with events as (
         ),
         ('tenant.frozen', 'warning', 'A platform admin froze the tenant', '{reason}'),
         ('tenant.unfrozen', 'warning', 'A platform admin unfroze the tenant', '{reason}'),
+        ('tenant.salt_destroyed', 'warning', 'The tenant''s stored credentials were made worthless for good', '{}'),
         ('tenant.state_changed', 'warning', 'The tenant''s state was changed', '{}'),
         ('user.password_changed', 'notice', 'A password was changed', '{}'),
         ('user.password_reset', 'notice', 'A password was set with a link from a mail', '{}'),
@@ -65,7 +79,11 @@ tables as (
         '{}'::text[] as details
     from (
         values
+        ('ai_settings', 'notice', 'AI settings'),
         ('api_key', 'notice', 'API key'),
+        ('integration', 'notice', 'integration'),
+        ('integration_credential', 'notice', 'integration''s credential'),
+        ('integration_flow', 'info', 'connection under way'),
         ('invitation', 'notice', 'invitation'),
         ('mail', 'info', 'queued mail'),
         ('membership', 'notice', 'membership'),

@@ -31,7 +31,7 @@ begin
         where a.attrelid = p_table
             and a.attnum > 0
             and not a.attisdropped
-            and (a.atttypid = 'bytea'::regtype or a.atttypid <> 'timestamptz'::regtype and a.attname ~ '(hash|secret|token|password)')
+            and (a.atttypid = 'bytea'::regtype or a.atttypid <> all ('{timestamptz, integer, bigint}'::regtype[]) and a.attname ~ '(hash|secret|token|password)')
             and a.attname <> all (p_redacted_columns)
     loop
         raise exception 'column % of % looks like a secret and is not redacted', v_column, p_table using errcode = '55000';

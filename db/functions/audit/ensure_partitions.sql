@@ -1,7 +1,7 @@
--- Makes the months of audit_logs ahead of time. Each is created apart and then attached: CREATE TABLE … PARTITION OF
--- would lock the log exclusively, ATTACH lets writers go on. A partition carries its own forced row-level security, no
--- policy and no grant, so that nobody reaches its rows but through the log; and its own statistics targets, which LIKE
--- does not copy.
+-- Makes the months of audit_logs and ai_usage_logs ahead of time. Each is created apart and then attached: CREATE
+-- TABLE … PARTITION OF would lock the table exclusively, ATTACH lets writers go on. A partition carries its own
+-- forced row-level security, no policy and no grant, so that nobody reaches its rows but through the table; and its
+-- own statistics targets, which LIKE does not copy.
 --
 -- SECURITY DEFINER because the tables belong to limena_owner. It takes a number and nothing else.
 create or replace function limena.ensure_partitions(p_months_ahead integer default 3)
@@ -13,6 +13,7 @@ set search_path = pg_catalog, pg_temp
 set timezone = 'UTC'
 as $$
 declare
+    v_parent text;
     v_month timestamptz;
     v_name text;
     v_column text;
@@ -25,33 +26,34 @@ begin
     -- anyone.
     lock table limena_private.audited_tables in share update exclusive mode;
 
-    for v_month in
-        select m.month
-        from generate_series(
+    for v_parent, v_month in
+        select p.name, m.month
+        from unnest(array['audit_logs', 'ai_usage_logs']) as p (name)
+        cross join generate_series(
             date_trunc('month', clock_timestamp()),
             date_trunc('month', clock_timestamp()) + make_interval(months => p_months_ahead),
             interval '1 month'
         ) as m (month)
     loop
-        v_name := 'audit_logs_' || to_char(v_month, 'YYYY_MM');
+        v_name := v_parent || '_' || to_char(v_month, 'YYYY_MM');
         continue when exists (
             select from pg_inherits as h
-            where h.inhparent = 'limena.audit_logs'::regclass and h.inhrelid = to_regclass(format('limena.%I', v_name))
+            where h.inhparent = format('limena.%I', v_parent)::regclass and h.inhrelid = to_regclass(format('limena.%I', v_name))
         );
 
-        execute format('create table limena.%I (like limena.audit_logs including all)', v_name);
+        execute format('create table limena.%I (like limena.%I including all)', v_name, v_parent);
         for v_column in
             select a.attname
             from pg_attribute as a
-            where a.attrelid = 'limena.audit_logs'::regclass and a.attnum > 0 and a.attstattarget = 0
+            where a.attrelid = format('limena.%I', v_parent)::regclass and a.attnum > 0 and a.attstattarget = 0
         loop
             execute format('alter table limena.%I alter column %I set statistics 0', v_name, v_column);
         end loop;
         execute format('alter table limena.%I enable row level security', v_name);
         execute format('alter table limena.%I force row level security', v_name);
         execute format(
-            'alter table limena.audit_logs attach partition limena.%I for values from (%L) to (%L)',
-            v_name, v_month, v_month + interval '1 month'
+            'alter table limena.%I attach partition limena.%I for values from (%L) to (%L)',
+            v_parent, v_name, v_month, v_month + interval '1 month'
         );
         v_made := v_made + 1;
     end loop;
@@ -60,6 +62,6 @@ end;
 $$;
 
 comment on function limena.ensure_partitions(integer) is
-'Makes the partitions of audit_logs for this month and the months ahead that are missing, and returns how many. Raises 22023 unless p_months_ahead is from 0 to 120.';
+'Makes the partitions of audit_logs and ai_usage_logs for this month and the months ahead that are missing, and returns how many. Raises 22023 unless p_months_ahead is from 0 to 120.';
 
 grant execute on function limena.ensure_partitions(integer) to limena_maintenance;

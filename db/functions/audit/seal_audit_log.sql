@@ -50,13 +50,13 @@ begin
     if v_fence > v_done then
         select min(l.seq) into v_first
         from limena.audit_logs as l
-        where l.seq > v_done and l.seq <= v_fence;
+        where l.seq + 0 > v_done and l.seq + 0 <= v_fence;
         v_to := least(v_fence, v_first + 20000);
 
         if exists (
             select from limena.audit_logs as l
-            where l.seq > v_done
-                and l.seq <= v_to
+            where l.seq + 0 > v_done
+                and l.seq + 0 <= v_to
                 and not (l.action = 'audit_log.sealed' and l.tenant_id = limena_private.platform_tenant_id())
         ) then
             for v_segment in
@@ -73,7 +73,7 @@ begin
                     from (
                         select d.*, row_number() over (partition by d.tenant_id order by d.occurred_at, d.seq) as place
                         from limena_private.audit_digests as d
-                        where d.seq > v_done and d.seq <= v_to
+                        where d.seq + 0 > v_done and d.seq + 0 <= v_to
                     ) as p
                 ) as r
                 group by r.tenant_id, r.segment

@@ -33,7 +33,7 @@ begin
         'tenant', v_tenant,
         'role', v_context -> 'role',
         'permissions', v_context -> 'permissions',
-        'notices', jsonb_build_array()
+        'notices', limena.notices()
     );
 end;
 $$;

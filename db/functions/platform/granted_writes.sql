@@ -11,6 +11,10 @@ from (
     ('limena.api_keys', 'limena_app', 'insert'),
     ('limena.api_keys', 'limena_app', 'update'),
     ('limena.api_key_uses', 'limena_app', 'insert'),
+    ('limena.integrations', 'limena_app', 'insert'),
+    ('limena.integrations', 'limena_app', 'update'),
+    ('limena.integration_credentials', 'limena_app', 'insert'),
+    ('limena.integration_credentials', 'limena_app', 'delete'),
     ('limena.invitations', 'limena_app', 'insert'),
     ('limena.sessions', 'limena_app', 'update')
 ) as w (relation, role, privilege);

@@ -1,6 +1,6 @@
--- What has served its time: counters an hour after the last failure, used or overdue registrations, resets and mail
--- after 30 days, refresh tokens and sessions 30 days after their end. In batches, so that no run holds locks for long;
--- returns how many rows went, 0 when there is nothing left.
+-- What has served its time: counters an hour after the last failure, connections under way after ten minutes, AI
+-- reservations a week after they were closed, used or overdue registrations, resets and mail after 30 days, refresh
+-- tokens and sessions 30 days after their end. In batches, so that no run holds locks for long; returns how many rows went, 0 when there is nothing left.
 --
 -- SECURITY DEFINER because no role may delete. For limena_maintenance alone. It takes no argument.
 create or replace function limena.prune()
@@ -48,6 +48,27 @@ begin
     where (o.tenant_id, o.id) in (
         select d.tenant_id, d.id from limena.outbox as d
         where coalesce(d.delivered_at, d.abandoned_at) < clock_timestamp() - interval '30 days'
+        limit 1000
+        for update skip locked
+    );
+    get diagnostics v_count = row_count;
+    v_total := v_total + v_count;
+
+    -- A connection that nobody finished within its ten minutes.
+    delete from limena.integration_flows as f
+    where (f.tenant_id, f.id) in (
+        select d.tenant_id, d.id from limena.integration_flows as d
+        where d.expires_at < clock_timestamp()
+        limit 1000
+        for update skip locked
+    );
+    get diagnostics v_count = row_count;
+    v_total := v_total + v_count;
+
+    delete from limena.ai_reservations as r
+    where (r.tenant_id, r.id) in (
+        select d.tenant_id, d.id from limena.ai_reservations as d
+        where d.closed_at < clock_timestamp() - interval '7 days'
         limit 1000
         for update skip locked
     );

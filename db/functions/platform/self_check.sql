@@ -180,7 +180,10 @@ begin
     where c.relnamespace = 'limena'::regnamespace
         and c.relkind in ('r', 'p')
         and not c.relispartition
-        and c.relname not in ('audit_logs', 'audit_seals', 'session_uses', 'api_key_uses', 'log_in_failures')
+        and c.relname not in (
+            'audit_logs', 'audit_seals', 'session_uses', 'api_key_uses', 'log_in_failures', 'ai_quotas', 'ai_quota_months', 'ai_reservations',
+            'ai_usage_logs', 'ai_usage_days'
+        )
         and 4 <> (
             select count(*)
             from pg_trigger as g
@@ -201,7 +204,7 @@ begin
     select 'audit', t.relation::text || '.' || a.attname, 'looks like a secret and is not redacted'
     from limena_private.audited_tables as t
     inner join pg_attribute as a on t.relation = a.attrelid and a.attnum > 0 and not a.attisdropped
-    where (a.atttypid = 'bytea'::regtype or a.atttypid <> 'timestamptz'::regtype and a.attname ~ '(hash|secret|token|password)')
+    where (a.atttypid = 'bytea'::regtype or a.atttypid <> all ('{timestamptz, integer, bigint}'::regtype[]) and a.attname ~ '(hash|secret|token|password)')
         and a.attname <> all (t.redacted_columns)
     union all
     -- What could be written, out of the tables that are registered and of the procedures' texts.
@@ -309,7 +312,8 @@ begin
         -- These are reached through definer functions alone, and every name in them is qualified.
         and p.oid::regprocedure::text not in (
             'limena_private.seal(bytea,text,text)', 'limena_private.verified_context()', 'limena_private.platform_tenant_id()',
-            'limena.csv_text(text)'
+            'limena.csv_text(text)',
+            'limena.ai_clock()'
         )
         and not coalesce('search_path=pg_catalog, pg_temp' = any (p.proconfig), false)
     union all
@@ -364,7 +368,7 @@ begin
         left join pg_roles as r on y.grantee = r.oid
         where c.relnamespace = 'limena'::regnamespace
             and c.relkind in ('r', 'p')
-            and (a.atttypid = 'bytea'::regtype or a.atttypid <> 'timestamptz'::regtype and a.attname ~ '(hash|secret|token|password)')
+            and (a.atttypid = 'bytea'::regtype or a.atttypid <> all ('{timestamptz, integer, bigint}'::regtype[]) and a.attname ~ '(hash|secret|token|password)')
             and y.grantee <> c.relowner
             and y.privilege_type in ('SELECT', 'UPDATE')
     ) as x
@@ -452,7 +456,8 @@ begin
         and not a.attisdropped
         and a.attname in (
             'email', 'display_name', 'login', 'reason', 'ticket_hash', 'ip', 'user_agent', 'actor_label', 'changes', 'details', 'last_four', 'prefix',
-            'recipient', 'parameters', 'tenant_name', 'subject', 'key_hash', 'token_hash', 'secret_hash', 'password_hash', 'entity_id', 'request_id', 'actor_id', 'name'
+            'recipient', 'parameters', 'tenant_name', 'subject', 'key_hash', 'token_hash', 'secret_hash', 'password_hash', 'entity_id', 'request_id', 'actor_id', 'name',
+            'model', 'idempotency_key'
         )
         and c.relname <> 'permissions'
         and a.attstattarget is distinct from 0;

@@ -23,6 +23,7 @@ select is(
     (
         select array_agg(f.name order by f.name)
         from unnest(array[
+            'announcements', 'export_audit_logs', 'exported_tenant_id',
             'current_context',
             'current_permissions',
             'current_session_id',
@@ -32,7 +33,8 @@ select is(
             'deployed_digest',
             'enter_api_key',
             'enter_session', 'find_people', 'has_permission', 'holds', 'is_withheld', 'list_tenants',
-            'record_denial', 'tenant_even_frozen', 'tenant_with'
+            'record_denial', 'tenant_even_frozen', 'tenant_with',
+            'release_ai_call', 'reserve_ai_call', 'reset_ai_quota', 'settle_ai_call', 'update_ai_settings'
         ]) as f (name)
     ),
     'limena_app can call these functions with the owner''s rights, and no other'

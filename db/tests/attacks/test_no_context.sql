@@ -54,10 +54,10 @@ select is(
                 or has_any_column_privilege(c.oid, 'select, insert, update, references')
             )
             and c.relkind in ('r', 'p', 'v', 'm', 'f')
-            and c.relname not in ('permissions', 'role_permissions', 'permission_matrix')
+            and c.relname not in ('permissions', 'role_permissions', 'permission_matrix', 'audit_actions')
     ),
     '{}',
-    'and has no right on any table but those that say what a permission is'
+    'and has no right on any table but those that say what a permission and an event is'
 );
 
 set local session authorization limena_readonly;

@@ -47,12 +47,17 @@ from (
     (
         'limena_readonly',
         array[
+            'ai_calls_at',
+            'ai_clock',
+            'announcements',
             'close_access',
             'covered_from',
             'covered_people',
             'covered_tenant_id',
             'covered_to',
             'covers_all',
+            'csv_text',
+            'exported_tenant_id',
             'open_access',
             'open_access_as',
             'resume_access'
@@ -60,7 +65,10 @@ from (
     ),
     (
         'limena_maintenance',
-        array['claim_mail', 'deployed_digest', 'ensure_partitions', 'prune', 'self_check', 'settle_mail']
+        array[
+            'apply_retention', 'check_ai_quotas', 'claim_mail', 'deployed_digest', 'ensure_partitions',
+            'expire_reservations', 'prune', 'seal_audit_log', 'self_check', 'settle_mail', 'verify_audit_log'
+        ]
     )
 ) as r (name, functions);
 select is(

@@ -185,8 +185,12 @@ select results_eq(
     from (
         values
         (
-            'api_keys', 'api_key', '{tenant_id, id}'::text[], 'id', 'tenant', 'tenant_id', '{key_hash}'::text[],
-            '[["revoked_at", "api_key.revoked"]]'::jsonb, '{}'::text[]
+            'ai_settings', 'ai_settings', '{tenant_id}'::text[], 'tenant_id', 'tenant', 'tenant_id', '{}'::text[],
+            '[]'::jsonb, '{}'::text[]
+        ),
+        (
+            'api_keys', 'api_key', '{tenant_id, id}', 'id', 'tenant', 'tenant_id', '{key_hash}',
+            '[["revoked_at", "api_key.revoked"]]', '{}'
         ),
         (
             'invitations', 'invitation', '{tenant_id, id}', 'id', 'tenant', 'tenant_id', '{token_hash}',

@@ -46,7 +46,7 @@ select is_empty(
 set local timezone = 'America/Los_Angeles';
 set local role limena_maintenance;
 select is(limena.ensure_partitions(), 0, 'nothing to do right after');
-select is(limena.ensure_partitions(6), 3, 'three more months, and it says how many');
+select is(limena.ensure_partitions(6), 6, 'three more months of each log, and it says how many');
 select is(limena.ensure_partitions(6), 0, 'once');
 select is(limena.ensure_partitions(0), 0, 'this month was there');
 reset role;

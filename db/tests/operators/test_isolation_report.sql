@@ -16,9 +16,27 @@ select results_eq(
     )
     from (
         values
-        ('api_key_uses', 'table', true, '{insert_app, select_app, select_owner, select_readonly, update_owner}'::text[], false),
+        ('ai_limits', 'view', true, '{}'::text[], false),
+        ('ai_quota_months', 'table', true, '{insert_owner, select_app, select_owner, select_readonly, update_owner}', false),
+        ('ai_quota_states', 'view', true, '{}', false),
+        ('ai_quotas', 'table', true, '{insert_owner, select_app, select_owner, select_readonly, update_owner}', false),
+        (
+            'ai_reservations', 'table', true,
+            '{delete_owner, insert_owner, select_app, select_owner, select_readonly, update_owner}', false
+        ),
+        ('ai_settings', 'table', true, '{insert_owner, select_app, select_owner, select_readonly, update_owner}', true),
+        ('ai_usage_days', 'table', true, '{insert_owner, select_app, select_owner, select_readonly, update_owner}', false),
+        ('ai_usage_logs', 'partitioned table', true, '{insert_owner, select_app, select_owner, select_readonly, update_owner}', false),
+        ('api_key_uses', 'table', true, '{insert_app, select_app, select_owner, select_readonly, update_owner}', false),
         ('api_keys', 'table', true, '{insert_app, select_app, select_owner, select_readonly, update_app}', true),
-        ('audit_logs', 'partitioned table', true, '{insert_owner, select_app, select_readonly}', false),
+        (
+            'audit_logs', 'partitioned table', true,
+            '{delete_owner, insert_owner, select_app, select_owner, select_readonly}', false
+        ),
+        (
+            'audit_seals', 'table', true,
+            '{insert_owner, select_app, select_owner, select_readonly, update_owner}', false
+        ),
         ('invitations', 'table', true, '{insert_app, select_app, select_owner, select_readonly, update_owner}', true),
         ('log_in_failures', 'table', false, '{delete_owner, insert_owner, select_owner, update_owner}', false),
         ('memberships', 'table', true, '{insert_owner, select_app, select_owner, select_readonly}', true),

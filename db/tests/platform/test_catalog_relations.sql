@@ -11,9 +11,19 @@ select results_eq(
     where n.nspname in ('limena', 'limena_private') and c.relkind not in ('i', 'I') and not c.relispartition$$)$q$,
     array[
         'S limena.audit_logs_seq_seq',
+        'p limena.ai_usage_logs',
         'p limena.audit_logs',
+        'r limena.ai_quota_months',
+        'r limena.ai_quotas',
+        'r limena.ai_reservations',
+        'r limena.ai_settings',
+        'r limena.ai_usage_days',
         'r limena.api_key_uses',
         'r limena.api_keys',
+        'r limena.audit_seals',
+        'r limena.integration_credentials',
+        'r limena.integration_flows',
+        'r limena.integrations',
         'r limena.invitations',
         'r limena.log_in_failures',
         'r limena.memberships',
@@ -28,13 +38,19 @@ select results_eq(
         'r limena.sessions',
         'r limena.tenants',
         'r limena.users',
+        'r limena_private.audit_fences',
         'r limena_private.audited_tables',
         'r limena_private.deployed_definitions',
         'r limena_private.deployed_files',
         'r limena_private.seal_keys',
+        'r limena_private.tenant_salts',
+        'v limena.ai_limits',
+        'v limena.ai_quota_states',
         'v limena.audit_actions',
+        'v limena.audit_export',
         'v limena.isolation_report',
         'v limena.permission_matrix',
+        'v limena_private.audit_digests',
         'v limena_private.definer_functions',
         'v limena_private.definitions',
         'v limena_private.granted_writes'
@@ -47,8 +63,8 @@ select is_empty(
     where c.relnamespace = 'limena'::regnamespace
         and c.relispartition
         and c.relkind = 'r'
-        and c.relname !~ '^audit_logs_\d{4}_\d\d$'$$,
-    'and the months of the log'
+        and c.relname !~ '^(audit_logs|ai_usage_logs)_\d{4}_\d\d$'$$,
+    'and the months of the two logs'
 );
 select is_empty(
     $$select c.relname from pg_class as c where c.relnamespace = 'public'::regnamespace
@@ -137,6 +153,7 @@ select is_empty(
     where c.relnamespace = 'limena'::regnamespace
         and case p.polroles[1]::regrole::text
             when 'limena_owner' then coalesce(pg_get_expr(p.polqual, p.polrelid), 'true') <> 'true'
+                and p.polname <> 'audit_logs_delete_owner'
                 or coalesce(pg_get_expr(p.polwithcheck, p.polrelid), 'true') <> 'true'
             when 'limena_app' then
                 coalesce(pg_get_expr(p.polqual, p.polrelid) !~ c.context, false)
@@ -210,8 +227,8 @@ select results_eq(
                 and k.conkey[1] = t.attnum
                 and k.convalidated
         )$$)$q$,
-    array['audit_logs'],
-    'every tenant_id refers to something; the log alone outlives what it tells of'
+    array['ai_usage_logs', 'audit_logs', 'audit_seals'],
+    'every tenant_id refers to something; the logs alone outlive what they tell of'
 );
 select is_empty(
     $$select k.conrelid::regclass, k.conname
@@ -262,8 +279,11 @@ select results_eq(
     where c.relnamespace = 'limena'::regnamespace
         and c.relkind in ('r', 'p')
         and not c.relispartition
-        -- The log itself, what is written at each use, and counters.
-        and c.relname not in ('audit_logs', 'session_uses', 'api_key_uses', 'log_in_failures')$$)$q$,
+        -- The logs themselves, what is written at each use, and counters.
+        and c.relname not in (
+            'audit_logs', 'audit_seals', 'session_uses', 'api_key_uses', 'log_in_failures', 'ai_quotas', 'ai_quota_months',
+            'ai_reservations', 'ai_usage_logs', 'ai_usage_days'
+        )$$)$q$,
     'every table has the four statement-level triggers and no other, but for the list of exceptions'
 );
 select is_empty(
@@ -284,6 +304,10 @@ select results_eq(
         and c.relkind not in ('i', 'I')
         and p.line not like '%: select (%)'$$)$q$,
     array[
+        'limena.ai_limits limena_app: select on the table',
+        'limena.ai_limits limena_readonly: select on the table',
+        'limena.ai_quota_states limena_app: select on the table',
+        'limena.ai_quota_states limena_readonly: select on the table',
         'limena.api_key_uses limena_app: insert (tenant_id, api_key_id)',
         'limena.api_keys limena_app: insert (tenant_id, id, name, prefix, last_four, scopes, key_hash,'
         ' created_by, expires_at)',
@@ -292,6 +316,14 @@ select results_eq(
         'limena.audit_actions limena_auth: select on the table',
         'limena.audit_actions limena_maintenance: select on the table',
         'limena.audit_actions limena_readonly: select on the table',
+        'limena.audit_export limena_app: select on the table',
+        'limena.audit_export limena_readonly: select on the table',
+        'limena.integration_credentials limena_app: delete on the table',
+        'limena.integration_credentials limena_app: insert (tenant_id, integration_id, field, key_version, ciphertext,'
+        ' expires_at)',
+        'limena.integrations limena_app: insert (tenant_id, id, provider, changed_by)',
+        'limena.integrations limena_app: update (label, base_url, scopes, changed_by, connected_at, disconnected_at,'
+        ' failed_at, revocation, refresh_leased_until)',
         'limena.invitations limena_app: insert (tenant_id, id, email, role, token_hash, invited_by)',
         'limena.isolation_report limena_maintenance: select on the table',
         'limena.isolation_report limena_readonly: select on the table',
@@ -301,7 +333,7 @@ select results_eq(
         'limena.permission_matrix limena_readonly: select on the table',
         'limena.sessions limena_app: update (current_tenant_id, ended_at)'
     ],
-    'nothing is granted on a whole table; these may be written, and nothing else'
+    'nothing is granted on a whole table but DELETE, which knows no columns; these may be written, and nothing else'
 );
 select is_empty(
     $$select c.oid::regclass, a.attname, r.rolname
@@ -310,7 +342,10 @@ select is_empty(
     cross join pg_roles as r
     where c.relnamespace in ('limena'::regnamespace, 'limena_private'::regnamespace)
         and c.relkind in ('r', 'p', 'v', 'm', 'f')
-        and (a.atttypid = 'bytea'::regtype or a.attname ~ '(hash|secret|password|token)')
+        and (
+            a.atttypid = 'bytea'::regtype
+            or a.atttypid not in ('integer'::regtype, 'bigint'::regtype) and a.attname ~ '(hash|secret|password|token)'
+        )
         and not r.rolsuper
         and r.rolname !~ '^pg_'
         and r.rolname <> 'limena_owner'
@@ -343,9 +378,23 @@ select results_eq(
         and a.attstattarget is distinct from 0
     group by c.relname$$)$q$,
     array[
+        'ai_quota_months: tenant_id, month, used_tokens, reserved_tokens',
+        'ai_quotas: tenant_id, as_of, calls, used_tokens, reserved_tokens, written_off_tokens,'
+        ' warned_percent, trip_cause, tripped_at, trip_ends_at',
+        'ai_reservations: tenant_id, id, actor_type, estimated_tokens, state, created_at, expires_at, closed_at',
+        'ai_settings: tenant_id, is_enabled, is_allowed, max_calls_per_hour, max_tokens_per_month,'
+        ' calls_per_hour, tokens_per_month',
+        'ai_usage_days: tenant_id, day, actor_type, outcome, calls, prompt_tokens, completion_tokens, latency_ms',
+        'ai_usage_logs: tenant_id, occurred_at, actor_type, outcome, prompt_tokens, completion_tokens, latency_ms,'
+        ' recorded_at',
         'api_key_uses: tenant_id, api_key_id, last_used_at',
         'api_keys: tenant_id, id, scopes, created_by, created_at, expires_at, revoked_at',
         'audit_logs: tenant_id, occurred_at, seq, id, action, actor_type, entity_type',
+        'audit_seals: tenant_id, number, from_seq, to_seq, row_count, first_at, last_at, sealed_at, removed_at',
+        'integration_credentials: tenant_id, integration_id, field, key_version, expires_at, created_at',
+        'integration_flows: tenant_id, id, provider, session_id, user_id, key_version, created_at, expires_at',
+        'integrations: tenant_id, id, provider, created_at, changed_by, connected_at, disconnected_at, failed_at,'
+        ' revocation, refresh_leased_until',
         'invitations: tenant_id, id, role, invited_by, created_at, expires_at, accepted_at',
         'log_in_failures: failures, last_failed_at, blocked_until',
         'memberships: tenant_id, user_id, role, created_at',
@@ -358,7 +407,7 @@ select results_eq(
         'role_permissions: role, permission',
         'session_uses: session_id, user_id, last_seen_at',
         'sessions: id, user_id, current_tenant_id, created_at, expires_at, ended_at',
-        'tenants: id, state, created_at, deletion_due_at',
+        'tenants: id, state, created_at, audit_retention_days, deletion_due_at',
         'users: id, is_platform_admin, created_at, password_changed_at'
     ],
     'columns with personal data, hashes and free text have none'

@@ -1,0 +1,61 @@
+-- The one lock of the ai domain: everything that changes a tenant's quota comes by here first, so there is one order of
+-- locks and no deadlock, and whoever has the row knows that nobody else is counting. The clock is read once it is
+-- theirs: of two that waited, the later one never has the earlier time.
+--
+-- Brings the row up to that time: the ring moves on, a month that has passed is closed, a trip that is over ends, and
+-- reservations that are overdue expire. The caller counts on, and save_ai_quota() writes.
+--
+-- SECURITY INVOKER: only definer functions can call it, as limena_owner.
+create or replace function limena_private.lock_ai_quota(p_tenant_id uuid)
+returns limena.ai_quotas
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_quota limena.ai_quotas;
+    v_month timestamp;
+    v_now timestamptz;
+    v_reservation limena.ai_reservations;
+begin
+    select q.* into v_quota from limena.ai_quotas as q where q.tenant_id = p_tenant_id for update;
+    if not found then
+        insert into limena.ai_quotas (tenant_id, as_of) values (p_tenant_id, limena.ai_clock()) on conflict do nothing;
+        select q.* into strict v_quota from limena.ai_quotas as q where q.tenant_id = p_tenant_id for update;
+    end if;
+    -- A clock that was set back counts in the minute and the month that were reached.
+    v_now := greatest(limena.ai_clock(), v_quota.as_of);
+    v_quota.calls := limena.ai_calls_at(v_quota.calls, v_quota.as_of, v_now);
+
+    v_month := date_trunc('month', v_quota.as_of at time zone 'UTC');
+    if v_month < date_trunc('month', v_now at time zone 'UTC') then
+        insert into limena.ai_quota_months (tenant_id, month, used_tokens, reserved_tokens)
+        values (p_tenant_id, v_month::date, v_quota.used_tokens, v_quota.reserved_tokens);
+        v_quota.used_tokens := 0;
+        v_quota.reserved_tokens := 0;
+        v_quota.written_off_tokens := 0;
+        v_quota.warned_percent := 0;
+    end if;
+    v_quota.as_of := v_now;
+
+    if v_quota.trip_ends_at <= v_now then
+        v_quota := limena_private.end_ai_trip(v_quota, 'time');
+    end if;
+
+    for v_reservation in
+        select r.*
+        from limena.ai_reservations as r
+        where r.tenant_id = p_tenant_id and r.state = 'live' and r.expires_at <= v_now
+    loop
+        perform limena_private.record_ai_usage(
+            p_reservation => v_reservation, p_outcome => 'expired', p_recorded_at => v_now
+        );
+        v_quota := limena_private.close_ai_reservation(v_quota, v_reservation, 'expired', 0);
+    end loop;
+    return v_quota;
+end;
+$$;
+
+comment on function limena_private.lock_ai_quota(uuid) is
+'A tenant''s row of ai_quotas, locked, and brought up to the time of the lock (as_of); to be written by save_ai_quota().';

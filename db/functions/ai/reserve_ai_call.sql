@@ -1,0 +1,113 @@
+-- Counts a call before it is made: one of the hour's calls, and as many of the month's tokens as it may take. Exact,
+-- because whoever counts has the tenant's row, and reads limits, clock and counters after that.
+--
+-- What an attacker would try: many calls at once (one after the other under the lock); a clock or a context of their
+-- own (the clock is the server's, the tenant the sealed context's); a retry as a second reservation (an Idempotency-Key
+-- is looked up under the lock), or as someone else's (keys are of one caller); hammering while AI is paused, to slow
+-- others down (then nothing is locked and nothing written).
+--
+-- Waiting calls could be granted in batches, under one lock: everything between lock_ai_quota() and save_ai_quota() is
+-- about one call and could be said again for the next.
+--
+-- SECURITY DEFINER because limena_app may write no counter: with SQL of its own it would set them back.
+create or replace function limena.reserve_ai_call(
+    p_model text,
+    p_estimated_tokens integer,
+    p_idempotency_key text default null
+)
+returns jsonb
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_context jsonb;
+    v_tenant_id uuid;
+    v_actor_id uuid;
+    v_pause record;
+    v_quota limena.ai_quotas;
+    v_limits record;
+    v_calls bigint;
+    v_tokens bigint;
+    v_id uuid := gen_random_uuid();
+    v_answer jsonb;
+begin
+    if p_model is null or p_model !~ '^[A-Za-z0-9][A-Za-z0-9._:/@+-]{0,99}$' then
+        raise exception 'must have 1 to 100 letters, digits and ._:/@+- and begin with a letter or a digit'
+            using errcode = '22023', column = 'model';
+    end if;
+    if p_estimated_tokens is null or p_estimated_tokens not between 1 and 10000000 then
+        raise exception 'must be from 1 to 10000000' using errcode = '22023', column = 'estimated_tokens';
+    end if;
+    if p_idempotency_key !~ '^[!-~]([ -~]{0,253}[!-~])?$' then
+        raise exception 'must have 1 to 255 ASCII characters' using errcode = '22023', column = 'idempotency_key';
+    end if;
+    perform limena.require('ai:use');
+    v_context := limena_private.verified_context()::jsonb;
+    v_tenant_id := (v_context ->> 'tenant_id')::uuid;
+    v_actor_id := (v_context ->> 'actor_id')::uuid;
+
+    -- While AI is paused there is nothing to count, and nobody waits for a lock to hear so.
+    select q.trip_cause as cause, q.trip_ends_at as ends_at into v_pause
+    from limena.ai_quotas as q
+    where q.tenant_id = v_tenant_id and q.trip_ends_at > limena.ai_clock();
+    if found then
+        perform limena_private.require_ai(v_tenant_id);
+        return coalesce(
+            limena_private.retried_ai_reservation(v_tenant_id, v_actor_id, p_idempotency_key, p_model, p_estimated_tokens),
+            limena_private.ai_refusal(v_pause.cause, v_pause.ends_at, limena.ai_clock())
+        );
+    end if;
+
+    v_quota := limena_private.lock_ai_quota(v_tenant_id);
+    select l.* into v_limits from limena_private.require_ai(v_tenant_id) as l;
+    if p_idempotency_key is not null then
+        v_answer := limena_private.retried_ai_reservation(
+            v_tenant_id, v_actor_id, p_idempotency_key, p_model, p_estimated_tokens
+        );
+        if v_answer is not null then
+            perform limena_private.save_ai_quota(v_quota);
+            return v_answer;
+        end if;
+    end if;
+
+    v_calls := (select sum(c.calls) from unnest(v_quota.calls) as c (calls));
+    v_tokens := v_quota.used_tokens - v_quota.written_off_tokens + v_quota.reserved_tokens;
+    if v_quota.trip_cause is null then
+        if v_tokens + p_estimated_tokens > v_limits.tokens_per_month then
+            v_quota := limena_private.trip_ai_quota(v_quota, 'ceiling', v_limits.tokens_per_month);
+        elsif v_calls + 1 > v_limits.calls_per_hour then
+            v_quota := limena_private.trip_ai_quota(v_quota, 'velocity', v_limits.calls_per_hour);
+        end if;
+    end if;
+    if v_quota.trip_cause is not null then
+        perform limena_private.save_ai_quota(v_quota);
+        return limena_private.ai_refusal(v_quota.trip_cause, v_quota.trip_ends_at, v_quota.as_of);
+    end if;
+
+    insert into limena.ai_reservations (
+        tenant_id, id, actor_type, actor_id, model, estimated_tokens, idempotency_key, created_at, expires_at
+    )
+    values (
+        v_tenant_id, v_id, v_context ->> 'actor_type', v_actor_id, p_model, p_estimated_tokens, p_idempotency_key,
+        v_quota.as_of, v_quota.as_of + interval '10 minutes'
+    );
+    v_quota.calls[1] := v_quota.calls[1] + 1;
+    v_quota.reserved_tokens := v_quota.reserved_tokens + p_estimated_tokens;
+    v_quota := limena_private.warn_ai_quota(v_quota, v_limits.tokens_per_month);
+    perform limena_private.save_ai_quota(v_quota);
+
+    return jsonb_build_object(
+        'id', v_id,
+        'expires_at', v_quota.as_of + interval '10 minutes',
+        'remaining_tokens', v_limits.tokens_per_month - v_tokens - p_estimated_tokens,
+        'remaining_calls', v_limits.calls_per_hour - v_calls - 1
+    );
+end;
+$$;
+
+comment on function limena.reserve_ai_call(text, integer, text) is
+'Reserves an AI call for ten minutes: {id, expires_at, remaining_tokens, remaining_calls}, or {refused: {code, detail, retry_after, notice}} when a limit is reached, which pauses AI for the tenant. A retry with the same idempotency key gets the same reservation. Raises 42501 without ai:use, LM003 while AI is switched off, 22023 for a bad value.';
+
+grant execute on function limena.reserve_ai_call(text, integer, text) to limena_app;
