@@ -2,8 +2,8 @@
 
 An answer to an error is an RFC 9457 `application/problem+json` with a stable `code`. Refuses to let anything of the
 database through but what its procedures raise on purpose: a permission's name (DETAIL of 42501 and LM001), a field's
-name and a sentence (COLUMN and message of 22023), a sentence (message of LM002). `docs/errors.md` is the registry for
-readers; `test_openapi_errors.py` holds it, this module and the SQL to each other.
+name and a sentence (COLUMN and message of 22023), a sentence (message of LM002), seconds to wait (DETAIL of LM004).
+`docs/errors.md` is the registry for readers; `test_openapi_errors.py` holds it, this module and the SQL to each other.
 """
 
 from __future__ import annotations
@@ -87,11 +87,16 @@ SQLSTATES: Final[Mapping[str, str]] = {
     "LM001": "tenant_frozen",
     "LM002": "conflict",
     "LM003": "ai_disabled",
+    "LM004": "rate_limited",
+    "LM005": "internal_error",  # the API counts the call, and comes back
     "25001": "internal_error",  # a connection with another isolation level: none of ours
     "42703": "internal_error",  # when an audit trigger is made
     "55000": "internal_error",  # when an audit trigger is made
 }
 """An SQLSTATE or the beginning of one; the longest that fits counts. Anything else is `internal_error`."""
+
+NOT_COUNTED: Final = "LM005"
+"""What `enter_api_key` raises for a key that has a rate, when the call was not counted."""
 
 RETRIED: Final = frozenset({"40001", "40P01"})
 
@@ -107,6 +112,7 @@ CONSTRAINTS: Final[Mapping[str, tuple[str, str]]] = {
         "must have 1 to 100 characters, no space at its ends and no control characters",
     ),
     "integrations_base_url_check": ("base_url", "must be a URL of at most 2048 visible ASCII characters"),
+    "invitations_email_check": ("email", "must be an e-mail address"),
     "users_email_check": ("email", "must be an e-mail address"),
     "users_display_name_check": (
         "display_name",
@@ -209,7 +215,15 @@ class SqlError(Exception):
     """What PostgreSQL answered instead of a result. Its message, statement and values are left behind on purpose: this
     exception may be logged."""
 
-    def __init__(self, sqlstate: str, *, permission: str | None, field: str | None, message: str | None) -> None:
+    def __init__(
+        self,
+        sqlstate: str,
+        *,
+        permission: str | None,
+        field: str | None,
+        message: str | None,
+        retry_after: str | None = None,
+    ) -> None:
         super().__init__(sqlstate)
         self.sqlstate = sqlstate
         self.permission = permission
@@ -217,20 +231,24 @@ class SqlError(Exception):
         self.field = field
         self.message = message
         """A sentence for the client, in the words of our procedure or of `CONSTRAINTS`."""
+        self.retry_after = retry_after
+        """Seconds to wait, as the header Retry-After has them (LM004)."""
 
     @classmethod
     def from_diagnostic(cls, diagnostic: Diagnostic) -> SqlError:
         sqlstate = diagnostic.sqlstate or "08006"  # none: libpq lost the connection
-        permission = field = message = None
+        permission = field = message = retry_after = None
         if sqlstate in ("42501", "LM001") and _PERMISSION.fullmatch(diagnostic.message_detail or ""):
             permission = diagnostic.message_detail
         elif sqlstate == "LM002":
             message = diagnostic.message_primary
+        elif sqlstate == "LM004" and re.fullmatch("[0-9]{1,6}", diagnostic.message_detail or ""):
+            retry_after = diagnostic.message_detail
         elif sqlstate.startswith("22") and diagnostic.column_name:
             field, message = diagnostic.column_name, diagnostic.message_primary
         elif sqlstate.startswith("23"):
             field, message = CONSTRAINTS.get(diagnostic.constraint_name or "", (None, None))
-        return cls(sqlstate, permission=permission, field=field, message=message)
+        return cls(sqlstate, permission=permission, field=field, message=message, retry_after=retry_after)
 
     @property
     def code(self) -> str:
@@ -246,5 +264,7 @@ class SqlError(Exception):
             return Problem(self.code, detail, permission=self.permission)
         if self.sqlstate == "LM002":
             return Problem(self.code, self.message)
+        if self.retry_after is not None:
+            return Problem(self.code, headers={"Retry-After": self.retry_after})
         errors = [FieldError(self.field, self.message)] if self.field and self.message else []
         return Problem(self.code, errors=errors)

@@ -4,7 +4,8 @@ The words stand in `mail_templates/`: NAME.txt, whose first line is the subject,
 around. A placeholder is a `$name`; what fills it is cleaned of everything invisible, and escaped in HTML.
 
 Refuses to put anything that somebody chose into a mail to an address that nobody has confirmed yet: registration would
-be a way to have us send strangers an advertisement. (The parameters of those rows are for the log.) Refuses images,
+be a way to have us send strangers an advertisement. (The parameters of those rows are for the log.) But an invitation
+names the tenant and the person, or nobody would know what it is about: no name in it becomes a link. Refuses images,
 tracking and anything else that opening the mail would fetch. A token stands behind the `#` of its link, which a browser
 sends to no server: it is in no access log, in no Referer, and a mail filter that opens links does not use it up.
 """
@@ -70,12 +71,15 @@ class _Kind:
     """The page that the link with the token leads to."""
     shown: tuple[str, ...] = ()
     """The parameters that appear in the mail."""
+    is_linkless: bool = False
+    """Whether those are kept from looking like an address that mail programs make a link of."""
 
 
 KINDS: Final[Mapping[str, _Kind]] = {
     "registration": _Kind(page="/verify"),
     "registration_known": _Kind(),
     "password_reset": _Kind(page="/password-reset", shown=("display_name",)),
+    "invitation": _Kind(page="/invitation", shown=("tenant_name", "inviter"), is_linkless=True),
     "ai_velocity_tripped": _Kind(shown=("display_name", "tenant_name", "limit", "until")),
     "ai_ceiling_tripped": _Kind(shown=("display_name", "tenant_name", "limit", "until")),
     "ai_warned": _Kind(shown=("display_name", "tenant_name", "limit", "until", "percent")),
@@ -98,6 +102,8 @@ class MailComposer:
         if (kind := KINDS.get(mail.template)) is None:
             raise UnknownTemplateError
         values = {name: clean(str(mail.parameters.get(name, ""))) or _NAMELESS for name in kind.shown}
+        if kind.is_linkless:
+            values = {name: unlink(value) for name, value in values.items()}
         values |= {"base_url": self._base_url, "site": self._host}
         if kind.page is not None:
             values["link"] = f"{self._base_url}{kind.page}#token={mail_tokens.token(self._mail_key, mail.id)}"
@@ -130,6 +136,12 @@ def clean(text: str) -> str:
         elif not category.startswith("C") or character in _KEPT_INVISIBLES:
             shown.append(character)
     return " ".join("".join(shown).split())
+
+
+def unlink(name: str) -> str:
+    """A name in which no mail program sees a host, a path or an address: a space stands behind each mark that those are
+    made of."""
+    return " ".join(re.sub(r"([./:@\\])(?=\S)", r"\1 ", unicodedata.normalize("NFKC", name)).split())
 
 
 def parse_address(address: str) -> Address:

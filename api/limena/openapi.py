@@ -109,6 +109,8 @@ def _operation(endpoint: Endpoint, catalog: Catalog, base_url: str) -> dict[str,
             codes |= {"validation_failed"}  # if only for a query parameter that no route knows
             codes |= {"not_found"} if fields.path else set()
             codes |= {"invalid_api_key"}
+            codes |= {"rate_limited"} if endpoint.accepts_api_keys else set()
+            codes |= set() if endpoint.method in SAFE_METHODS else {"tenant_frozen"}
         case HandlerRoute():
             operation["description"] = endpoint.description
             operation["security"] = [{scheme: []} for scheme in _SCHEMES[endpoint.caller]]

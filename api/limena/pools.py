@@ -10,8 +10,10 @@ from __future__ import annotations
 import asyncio
 import random
 import select
-from collections.abc import AsyncIterator, Sequence
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any, Final, TypeAlias, TypeVar
 
 from psycopg import AsyncConnection, OperationalError, generators
@@ -88,6 +90,7 @@ class Pool(AsyncConnectionPool[ConnectionT]):
 
 CallPool: TypeAlias = "Pool[CallConnection]"
 TenantPool: TypeAlias = Pool[AsyncConnection[TupleRow]]
+Call: TypeAlias = tuple[Statement, Sequence[Wire]]
 
 
 class CallConnection(AsyncConnection[TupleRow]):
@@ -102,20 +105,31 @@ class CallConnection(AsyncConnection[TupleRow]):
         super().__init__(pgconn, row_factory)
         self._prepared_names: Final[set[bytes]] = set()
 
-    async def call(self, statement: Statement, values: Sequence[Wire]) -> bytes | None:
+    async def call(self, statement: Statement, values: Sequence[Wire], before: Call | None = None) -> bytes | None:
         """The one value of the statement's one row, as PostgreSQL wrote it; None when it is NULL or there is no row.
 
-        Raises `SqlError` for what PostgreSQL refused, `psycopg.OperationalError` when the connection broke."""
+        `before`: a call in a transaction of its own, which is over when the other one begins. Both are sent at once, so
+        the other one runs whatever becomes of the first: it must find out for itself. What the first is refused for is
+        told. Raises `SqlError` for what PostgreSQL refused, `psycopg.OperationalError` when the connection broke."""
+        calls = [(statement, values)] if before is None else [before, (statement, values)]
         try:
-            if statement.name not in self._prepared_names:
-                _check(await self.wait(self._prepare(statement)))
-            results = await self.wait(self._execute(statement, values))
+            for one, _ in calls:
+                if one.name not in self._prepared_names:
+                    _check(await self.wait(self._prepare(one)))
+            if before is None:
+                results = await self.wait(self._execute(statement, values))
+            else:
+                first, results = await self.wait(self._execute_both(before, (statement, values)))
+                _check(first)
             _check(results)
         except SqlError as error:
             if error.sqlstate not in _OUT_OF_STEP:
                 raise
             await self.close()
             raise OperationalError("this connection's prepared statements are not ours") from error
+        finally:
+            if self.pgconn.pipeline_status:  # whoever waited is gone, and nobody reads the answers any more
+                self.pgconn.finish()
         return results[0].get_value(0, 0) if results[0].ntuples else None
 
     # Whoever waits for these may be cancelled: psycopg then cancels the statement, reads on until the server is done,
@@ -132,6 +146,19 @@ class CallConnection(AsyncConnection[TupleRow]):
         self.pgconn.send_query_prepared(statement.name, values)
         results: list[PGresult] = yield from generators.execute(self.pgconn)
         return results
+
+    def _execute_both(self, first: Call, second: Call) -> PQGen[tuple[list[PGresult], list[PGresult]]]:
+        """In libpq's pipeline mode, with a Sync after each: two transactions, one round trip."""
+        self.pgconn.enter_pipeline_mode()
+        commands: deque[Callable[[], None]] = deque()
+        for statement, values in (first, second):
+            commands.append(partial(self.pgconn.send_query_prepared, statement.name, values))
+            commands.append(self.pgconn.pipeline_sync)
+        fetched = yield from generators.pipeline_communicate(self.pgconn, commands)
+        while len(fetched) < 4:  # each call's results, and each Sync's
+            fetched.append((yield from generators.fetch_many(self.pgconn)))
+        self.pgconn.exit_pipeline_mode()
+        return fetched[0], fetched[2]
 
 
 def _check(results: Sequence[PGresult]) -> None:
@@ -161,13 +188,15 @@ def create_call_pool(dsn: str, *, name: str, size: int, timeout: float, statemen
     )
 
 
-async def call(pool: CallPool, statement: Statement, values: Sequence[Wire]) -> bytes | None:
+async def call(
+    pool: CallPool, statement: Statement, values: Sequence[Wire], before: Call | None = None
+) -> bytes | None:
     """`CallConnection.call` on a connection of the pool. A call that lost against another one is tried again, at most 3
     times. Raises `SqlError`, or `psycopg.OperationalError` when no working connection could be had or it broke."""
     for attempt in range(MAX_RETRIES + 1):
         try:
             async with lend(pool) as connection:
-                return await connection.call(statement, values)
+                return await connection.call(statement, values, before)
         except SqlError as error:
             if error.sqlstate not in RETRIED or attempt == MAX_RETRIES:
                 raise

@@ -166,7 +166,7 @@ class ProcedureRoute(Endpoint):
     may_refuse: bool = False
     """Whether the procedure may refuse with a result (`Problem.of_refusal`)."""
     made: tuple[str, ...] = ()
-    make: Callable[[], Made] = lambda: Made({})
+    make: Callable[[Services], Made] = lambda _services: Made({})
     finish: Callable[[Services, Response], None] = lambda _services, _response: None
     """What the answer's headers get besides: a log-out takes the cookies away."""
 
@@ -196,7 +196,7 @@ class ProcedureRoute(Endpoint):
             else:
                 await database.prove(credential, request)
             raise
-        made = self.make()
+        made = self.make(services)
 
         # The one round trip. 401, 422, 403, 404 and 409 are PostgreSQL's.
         content = await database.call(

@@ -16,9 +16,15 @@ ROLES: Final = ("owner", "admin", "member", "viewer")
 PERMISSION_PATTERN: Final = "^[a-z][a-z_]*:[a-z][a-z_]*$"
 
 _ID: Final[Json] = {"type": "string", "format": "uuid"}
-_TIME: Final[Json] = {"type": "string", "format": "date-time"}
+_TIME_OF: Final[dict[str, Json]] = {"type": "string", "format": "date-time"}
+_TIME: Final[Json] = _TIME_OF
 _TEXT: Final[Json] = {"type": "string"}
 _PERMISSION: Final[Json] = {"type": "string", "pattern": PERMISSION_PATTERN}
+_STATE: Final[Json] = {
+    "type": "string",
+    "enum": ["active", "frozen", "deleting"],
+    "description": "A frozen tenant can be read and not changed; so can one that is deleted, until it is erased.",
+}
 
 
 def _ref(name: str) -> Json:
@@ -58,6 +64,8 @@ _API_KEY: Final[dict[str, Json]] = {
     "created_by": _or_null(_ID),
     "created_at": _TIME,
     "expires_at": _or_null(_TIME),
+    "calls_per_minute": _or_null({"type": "integer", "description": "In any 60 seconds never more."}),
+    "retires_at": _or_null({**_TIME_OF, "description": "The end of the grace, once it was rotated."}),
     "last_used_at": _or_null(_TIME),
     "revoked_at": _or_null(_TIME),
 }
@@ -181,7 +189,7 @@ SCHEMAS: Final[Mapping[str, dict[str, Json]]] = {
             "actor_type": {"type": "string", "enum": ["user", "api_key", "operator", "system"]},
             "actor_id": _or_null(_ID),
             "actor_label": _or_null(_TEXT),
-            "on_behalf_of_id": {**_or_null(_ID), "description": "For an API key: its creator."},
+            "on_behalf_of_id": _or_null(_ID),
             "on_behalf_of_label": _or_null(_TEXT),
             "entity_type": _or_null(_TEXT),
             "entity_id": _or_null(_TEXT),
@@ -232,6 +240,18 @@ SCHEMAS: Final[Mapping[str, dict[str, Json]]] = {
         },
         "An access token of a connected provider.",
     ),
+    "Invitation": _object(
+        {
+            "id": _ID,
+            "email": _TEXT,
+            "role": {"type": "string", "enum": list(ROLES)},
+            "invited_by": _ID,
+            "created_at": _TIME,
+            "expires_at": _TIME,
+        },
+        "An invitation that was not accepted yet.",
+    ),
+    "InvitationList": _list_of("Invitation"),
     "KeySet": _object(
         {
             "keys": {
@@ -273,6 +293,7 @@ SCHEMAS: Final[Mapping[str, dict[str, Json]]] = {
         }
     ),
     "MemberList": _list_of("Member"),
+    "MemberRole": _object({"user_id": _ID, "role": {"type": "string", "enum": list(ROLES)}}),
     "MyTenant": _object(
         {
             "id": _ID,
@@ -298,6 +319,16 @@ SCHEMAS: Final[Mapping[str, dict[str, Json]]] = {
         },
         "What a banner shows.",
     ),
+    "Permission": _object(
+        {
+            "name": _PERMISSION,
+            "description": _TEXT,
+            "works_when_frozen": {"type": "boolean", "description": "Whether a frozen tenant keeps it."},
+            "roles": {"type": "array", "items": {"type": "string", "enum": list(ROLES)}},
+        },
+        "A permission, which is also a scope of API keys. None implies another.",
+    ),
+    "PermissionList": _list_of("Permission"),
     "OpenApi": {"type": "object", "required": ["openapi", "info", "paths"]},
     "Problem": {
         **_object(
@@ -314,6 +345,14 @@ SCHEMAS: Final[Mapping[str, dict[str, Json]]] = {
         "additionalProperties": True,
     },
     "Readiness": _object({"status": {"const": "ready"}}),
+    "Revoked": _object({"revoked": {"type": "integer", "description": "How many keys were revoked."}}),
+    "RotatedApiKey": _object(
+        {
+            **_API_KEY,
+            "key": {"type": "string", "description": "The new key. Store it now: it is shown this once."},
+            "replaces": _object({"id": _ID, "retires_at": _TIME}, "The key before, and when it ends."),
+        }
+    ),
     "Session": _object(
         {
             "id": _ID,
@@ -327,7 +366,16 @@ SCHEMAS: Final[Mapping[str, dict[str, Json]]] = {
         "A log-in that has not ended.",
     ),
     "SessionList": _list_of("Session"),
-    "Tenant": _object({"id": _ID, "name": _TEXT, "state": _TEXT}),
+    "Tenant": _object({"id": _ID, "name": _TEXT, "state": _STATE}),
+    "TenantDetails": _object(
+        {
+            "id": _ID,
+            "name": _TEXT,
+            "state": _STATE,
+            "created_at": _TIME,
+            "deletion_due_at": _or_null({**_TIME_OF, "description": "When a deleted tenant is erased."}),
+        }
+    ),
     "User": _object({"id": _ID, "email": _TEXT, "display_name": _TEXT}),
 }
 
@@ -370,6 +418,22 @@ FIELDS: Final[Mapping[str, Mapping[str, Json]]] = {
         "items": _PERMISSION,
         "minItems": 1,
         "uniqueItems": True,
+    },
+    "calls_per_minute": {
+        "description": "In any 60 seconds the key is never used more often. Without it there is no limit.",
+        "minimum": 1,
+        "maximum": 100000,
+    },
+    "grace_seconds": {
+        "description": "How long the old key works on.",
+        "minimum": 0,
+        "maximum": 2592000,
+    },
+    "role": {"enum": list(ROLES), "description": "Who gives a role must hold each permission that comes with it."},
+    "user_id": {"description": "A member of the tenant."},
+    "api_keys": {
+        "description": "What becomes of the keys that they made: revoke (the default), or transfer, to an owner.",
+        "enum": ["revoke", "transfer"],
     },
     "expires_at": {"description": "A time in the future. Without it the key does not expire."},
     "email": {"format": "email"},

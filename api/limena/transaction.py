@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import ClassVar, Final, LiteralString, TypeAlias
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import psycopg
 from psycopg import AsyncConnection, OperationalError
@@ -23,9 +23,9 @@ from psycopg.pq import TransactionStatus
 from psycopg.rows import TupleRow
 from starlette.requests import HTTPConnection
 
-from limena.errors import Problem, SqlError
+from limena.errors import NOT_COUNTED, Problem, SqlError
 from limena.metrics import Metrics
-from limena.pools import CallPool, Pool, TenantPool, call, lend
+from limena.pools import Call, CallPool, Pool, TenantPool, call, lend
 from limena.procedures import Catalog, Statement, read_catalog
 from limena.values import Wire, encode
 
@@ -51,6 +51,7 @@ class ApiKeyCredential:
     """An API key's SHA-256. The key itself gets no further than the `Authorization` header."""
 
     entry: ClassVar[LiteralString] = "enter_api_key"
+    count: ClassVar[LiteralString] = "count_api_key_call"
     refusal: ClassVar[str] = "invalid_api_key"
     key_hash: bytes = field(repr=False)
 
@@ -61,7 +62,14 @@ class ApiKeyCredential:
 Credential: TypeAlias = SessionCredential | ApiKeyCredential
 
 _ALWAYS_CALLED: Final = frozenset(
-    {SessionCredential.entry, ApiKeyCredential.entry, "record_denial", "open_access_as", "resume_access"}
+    {
+        SessionCredential.entry,
+        ApiKeyCredential.entry,
+        ApiKeyCredential.count,
+        "record_denial",
+        "open_access_as",
+        "resume_access",
+    }
 )
 
 
@@ -81,6 +89,7 @@ class Database:
         self._readonly_pool: Final = readonly_pool
         self._names: Final = frozenset(procedures) | _ALWAYS_CALLED
         self._catalog: Catalog | None = None
+        self._rated_keys: Final = RecentKeys()
 
     def note_pools(self, metrics: Metrics) -> None:
         """How full the pools are, at this moment."""
@@ -126,7 +135,7 @@ class Database:
     ) -> None:
         denial = _encode({"p_permission": permission, "p_route": route})
         try:
-            await self._enter_and_run("record_denial", denial, credential, request)
+            await self._enter_and_run("record_denial", denial, credential, request, is_counted=True)
         except Problem as problem:
             # Revoked in between, or out of reach: that is the answer then, and nothing goes unrecorded.
             if problem.status in (401, 503):
@@ -138,11 +147,37 @@ class Database:
         await self._enter_and_run(None, {}, credential, request)
 
     async def _enter_and_run(
-        self, procedure: str | None, arguments: Mapping[str, Wire], credential: Credential, request: HTTPConnection
+        self,
+        procedure: str | None,
+        arguments: Mapping[str, Wire],
+        credential: Credential,
+        request: HTTPConnection,
+        *,
+        is_counted: bool = False,
     ) -> bytes | None:
-        statement = (await self.catalog()).statement(procedure, credential.entry)
-        values = statement.bind(arguments, _encode(credential.arguments() | origin(request)))
-        return await _run(self.app_pool, statement, values, refusal=credential.refusal)
+        """`is_counted`: the same request was counted before, for a key that has a rate."""
+        catalog = await self.catalog()
+        statement = catalog.statement(procedure, credential.entry)
+        entry = _encode(credential.arguments() | origin(request))
+        if not isinstance(credential, ApiKeyCredential):
+            return await _run(self.app_pool, statement, statement.bind(arguments, entry), refusal=credential.refusal)
+
+        # Which keys have a rate, PostgreSQL says when the call was not counted. Then it is, right before the call and
+        # in the same round trip.
+        if credential.key_hash not in self._rated_keys:
+            try:
+                values = statement.bind(arguments, entry)
+                return await _run(self.app_pool, statement, values, refusal=credential.refusal)
+            except Problem as problem:
+                if not isinstance(problem.__cause__, SqlError) or problem.__cause__.sqlstate != NOT_COUNTED:
+                    raise
+            self._rated_keys.add(credential.key_hash)
+        counted = {"p_call_id": encode(uuid4())}
+        count = catalog.statement(ApiKeyCredential.count, None)
+        key = {"p_key_hash": entry["p_key_hash"], "p_is_counted": b"true" if is_counted else b"false"}
+        values = statement.bind(arguments, entry | counted)
+        before = (count, count.bind(key | counted, {}))
+        return await _run(self.app_pool, statement, values, before, refusal=credential.refusal)
 
     async def call_auth(
         self, procedure: str, arguments: Mapping[str, Wire], *, request: HTTPConnection
@@ -185,11 +220,33 @@ class Database:
         return await _run(self.app_pool, statement, [])
 
 
+class RecentKeys:
+    """The hashes of those API keys that were used of late and have a rate, so that their calls are counted at once.
+    Forgetting one costs its next call a round trip."""
+
+    def __init__(self, size: int = 10_000) -> None:
+        self._size: Final = size
+        self._hashes: Final[dict[bytes, None]] = {}
+
+    def __contains__(self, key_hash: bytes) -> bool:
+        return key_hash in self._hashes
+
+    def add(self, key_hash: bytes) -> None:
+        if len(self._hashes) >= self._size:
+            del self._hashes[next(iter(self._hashes))]
+        self._hashes[key_hash] = None
+
+
 async def _run(
-    pool: CallPool, statement: Statement, values: Sequence[Wire], *, refusal: str = "unauthenticated"
+    pool: CallPool,
+    statement: Statement,
+    values: Sequence[Wire],
+    before: Call | None = None,
+    *,
+    refusal: str = "unauthenticated",
 ) -> bytes | None:
     try:
-        return await call(pool, statement, values)
+        return await call(pool, statement, values, before)
     except SqlError as error:
         raise _problem(error, refusal) from error
     except OperationalError as error:
@@ -240,10 +297,14 @@ _ENTER: Final[Mapping[str, LiteralString]] = {
             p_key_hash => %(p_key_hash)s::bytea,
             p_request_id => %(p_request_id)s::text,
             p_ip => %(p_ip)s::inet,
-            p_user_agent => %(p_user_agent)s::text
+            p_user_agent => %(p_user_agent)s::text,
+            p_call_id => %(p_call_id)s::uuid
         )
     """,
 }
+_COUNT: Final[LiteralString] = """
+    select limena.count_api_key_call(p_key_hash => %(p_key_hash)s::bytea, p_call_id => %(p_call_id)s::uuid)
+"""
 
 
 @asynccontextmanager
@@ -264,12 +325,28 @@ async def tenant_transaction(
     async with AsyncExitStack() as stack:
         try:
             connection = await stack.enter_async_context(lend(pool))
-            # A BEGIN of psycopg's own, as outside of autocommit, would be waited for.
-            async with connection.pipeline():
-                await connection.execute("begin isolation level read committed read write")
-                await connection.execute(_ENTER[credential.entry], credential.arguments() | origin(request))
+            proof = credential.arguments() | origin(request) | {"p_call_id": None}
+            try:
+                await _begin(connection, credential, proof)
+            except psycopg.Error as error:
+                if error.sqlstate != NOT_COUNTED:
+                    raise
+                # A key that has a rate: its call is counted in a transaction of its own.
+                await connection.execute("rollback")
+                proof["p_call_id"] = uuid4()
+                await connection.execute(_COUNT, proof)
+                await _begin(connection, credential, proof)
         except psycopg.Error as error:
             raise _problem(SqlError.from_diagnostic(error.diag), credential.refusal) from error
         yield connection
         if connection.pgconn.transaction_status == TransactionStatus.INERROR:
             raise InFailedSqlTransaction("a statement failed and its error was swallowed: nothing can be committed")
+
+
+async def _begin(
+    connection: AsyncConnection[TupleRow], credential: Credential, proof: Mapping[str, bytes | str | UUID | None]
+) -> None:
+    # A BEGIN of psycopg's own, as outside of autocommit, would be waited for.
+    async with connection.pipeline():
+        await connection.execute("begin isolation level read committed read write")
+        await connection.execute(_ENTER[credential.entry], proof)

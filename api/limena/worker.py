@@ -61,6 +61,7 @@ _ENSURE_PARTITIONS: Final[LiteralString] = "select limena.ensure_partitions() as
 _EXPIRE: Final[LiteralString] = "select limena.expire_reservations(p_limit => %(limit)s) as tenants"
 _EXPIRE_TENANTS: Final = 100
 _PRUNE: Final[LiteralString] = "select limena.prune() as pruned"
+_ERASE: Final[LiteralString] = "select limena.erase_tenants() as erased"
 
 
 class Worker:
@@ -195,6 +196,8 @@ class Worker:
                 break
         if pruned:
             log.info("maintenance: pruned %d rows", pruned)
+        while not stop.is_set() and (await self._tidying.call(_ERASE))[0]["erased"]:
+            log.info("maintenance: erased a tenant that was deleted 30 days ago")
         return self._maintenance_seconds
 
 

@@ -59,7 +59,7 @@ SEAL = "limena_private.seal(bytea, text, text)"
 BACKEND = ("pg_catalog.int4send(pg_catalog.pg_backend_pid())", "''")
 TRANSACTION = ("pg_catalog.timestamptz_send(pg_catalog.transaction_timestamp())", "''")
 ENTER_SESSION = "limena.enter_session(bytea, uuid, text, inet, text)"
-ENTER_API_KEY = "limena.enter_api_key(bytea, text, inet, text)"
+ENTER_API_KEY = "limena.enter_api_key(bytea, text, inet, text, uuid)"
 
 BREAKAGES = [
     # The seal.

@@ -131,7 +131,7 @@ def test_a_statement_planted_under_our_name_is_never_run(api: Api) -> None:
             statement = (await catalog_of(pool)).statement("get_me", NOBODY.entry)
             values = statement.bind({}, {"p_key_hash": b"\\x" + key_of(api).key_hash.hex().encode()})
             async with lend(pool) as connection:
-                planted = "prepare \"get_me/enter_api_key\" (bytea, text, inet, text) as select 'planted'::text"
+                planted = "prepare \"get_me/enter_api_key\" (bytea, text, inet, text, uuid) as select 'planted'::text"
                 await connection.execute(planted)
             with pytest.raises(psycopg.OperationalError):
                 await call(pool, statement, values)

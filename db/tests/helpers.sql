@@ -357,7 +357,10 @@ begin
             ($s$update limena.api_keys set scopes = '{tenant:own}'$s$, null),
             ('update limena.api_keys set expires_at = null', null),
             ($s$update limena.memberships set role = 'owner'$s$, null),
-            ($s$update limena.tenants set name = 'x'$s$, null),
+            -- One's own may be renamed by whoever holds tenant:write.
+            ($s$update limena.tenants set name = 'x'$s$, '1'),
+            ($s$update limena.tenants set state = 'deleted'$s$, null),
+            (format('update limena.tenants set name = ''x'' where id = %L', tests.tenant_id('b')), null),
             ('update limena.users set is_platform_admin = true', null),
             -- One's own: a session that has not ended stays so, and a person is in no tenant but their own.
             ('update limena.sessions set ended_at = null', '1'),
@@ -388,6 +391,7 @@ begin
                 ), null
             ),
             ('update limena.invitations set accepted_at = now()', null),
+            (format('update limena.invitations set withdrawn_at = now() where tenant_id = %L', tests.tenant_id('b')), null),
             ('update limena.api_key_uses set last_used_at = now()', null),
             ('update limena.ai_settings set max_tokens_per_month = 1', null),
             ('update limena.ai_quotas set used_tokens = 0', null),

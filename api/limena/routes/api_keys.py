@@ -6,10 +6,11 @@ from typing import Final
 
 from limena import api_key_format
 from limena.routing import Endpoint, Made, ProcedureRoute
+from limena.services import Services
 from limena.values import encode
 
 
-def _make_key() -> Made:
+def _make_key(_services: Services) -> Made:
     new = api_key_format.generate()
     return Made(
         {"p_prefix": encode(new.prefix), "p_last_four": encode(new.last_four), "p_key_hash": encode(new.key_hash)},
@@ -35,12 +36,37 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
         summary="Create an API key",
         procedure="create_api_key",
         permission="api_keys:write",
-        body=("name", "scopes", "expires_at"),
+        body=("name", "scopes", "expires_at", "calls_per_minute"),
         made=("prefix", "last_four", "key_hash"),
         make=_make_key,
         status=201,
         answer="NewApiKey",
         example={"name": "CI", "scopes": ["members:read", "audit:read"], "expires_at": "2031-01-31T12:00:00Z"},
+    ),
+    ProcedureRoute(
+        method="POST",
+        path="/api/v1/api-keys/{id}/rotate",
+        tag="api_keys",
+        summary="Rotate an API key",
+        procedure="rotate_api_key",
+        permission="api_keys:write",
+        path_arguments=("id",),
+        body=("grace_seconds",),
+        made=("prefix", "last_four", "key_hash"),
+        make=_make_key,
+        status=201,
+        answer="RotatedApiKey",
+        errors=("conflict",),
+        example={"grace_seconds": 3600},
+    ),
+    ProcedureRoute(
+        method="POST",
+        path="/api/v1/api-keys/revoke-all",
+        tag="api_keys",
+        summary="Revoke all API keys",
+        procedure="revoke_all_api_keys",
+        permission="api_keys:write",
+        answer="Revoked",
     ),
     ProcedureRoute(
         method="DELETE",

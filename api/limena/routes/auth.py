@@ -21,9 +21,9 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from limena import mail_tokens
-from limena.authentication import refresh_cookie_name
+from limena.authentication import access_token_of, refresh_cookie_name
 from limena.disconnect import while_connected
-from limena.errors import Problem
+from limena.errors import FieldError, Problem
 from limena.input import Field
 from limena.passwords import HashingBusy, PasswordRefused
 from limena.routing import Caller, Endpoint, HandlerRoute, ProcedureRoute
@@ -137,6 +137,87 @@ async def verify(request: Request) -> Response:
             raise _used_up() from None
         raise
     return await _open_session(request, UUID(made["user"]["id"]), made["password_hash"])
+
+
+async def accept_invitation(request: Request) -> Response:
+    """Someone who has an account shows that it is theirs, by a session or by the password: a mail that was forwarded
+    brings nobody into a tenant. Someone who has none makes one."""
+    services, body = services_of(request), request.state.body
+    token = {"p_token_hash": _token_hash(body["token"])}
+    invitation = _object(await services.database.call_auth("find_invitation", token, request=request))
+    if not invitation:
+        raise _used_up()
+    if "authorization" in request.headers:
+        return await _accept_in_session(request, token)
+    if invitation["is_known"]:
+        if body.get("password") is None:
+            raise Problem("unauthenticated", "This address has an account. Log in, or give its password.")
+        return await _accept_by_password(request, token, encode(invitation["email"]), _text(body["password"]))
+
+    missing = [name for name in ("password", "display_name") if body.get(name) is None]
+    if missing:
+        raise Problem(
+            "validation_failed", errors=[FieldError(name, "is needed to make an account") for name in missing]
+        )
+    words = [invitation["email"], _text(body["display_name"]), *invitation["tenant_names"]]
+    hashed = await _new_hash(services, "password", _text(body["password"]), words)
+    person = {"p_password_hash": encode(hashed), "p_display_name": body["display_name"]}
+    joined = await _accept(request, token | person)
+    tenant_id = encode(joined["tenant"]["id"])
+    return await _open_session(request, UUID(joined["user"]["id"]), hashed, tenant_id=tenant_id)
+
+
+async def _accept(request: Request, arguments: dict[str, Wire]) -> dict[str, Any]:
+    try:
+        return _object(await services_of(request).database.call_auth("accept_invitation", arguments, request=request))
+    except Problem as problem:
+        if problem.code == "not_found":
+            raise _used_up() from None
+        if problem.code == "conflict":
+            raise Problem("conflict", "You are a member of this tenant already.") from None
+        raise
+
+
+async def _accept_in_session(request: Request, token: dict[str, Wire]) -> Response:
+    services = services_of(request)
+    access = access_token_of(request, services.keys, issuer=services.settings.base_url)
+    try:
+        joined = await _accept(request, token | {"p_secret_hash": encode(secret_hash(access.session_secret))})
+    except Problem as problem:
+        if problem.code == "unauthenticated":
+            raise Problem("session_revoked") from None
+        if problem.code == "forbidden":
+            raise Problem("forbidden", "This invitation is for another address than yours.") from None
+        raise
+    access_token = await run_in_threadpool(
+        issue_access_token,
+        services.keys,
+        issuer=services.settings.base_url,
+        user_id=access.user_id,
+        tenant_id=UUID(joined["tenant"]["id"]),
+        session_secret=access.session_secret,
+    )
+    return _json(joined | _bearer(access_token))
+
+
+async def _accept_by_password(request: Request, token: dict[str, Wire], email: Wire, password: str) -> Response:
+    """Counts as a log-in does, so that an invitation is no way to guess a password."""
+    services = services_of(request)
+    refused: str | None = None
+    while True:
+        stored = (await _attempt(request, {"p_email": email}))["password_hash"]
+        if stored == refused or not await services.hasher.verify(password, stored):
+            await services.database.call_auth("record_failed_log_in", {"p_email": email}, request=request)
+            raise Problem("unauthenticated", "The password is wrong.")
+        try:
+            joined = await _accept(request, token | {"p_verified_hash": encode(stored)})
+        except Problem as problem:
+            if problem.code != "unauthenticated" or refused is not None:
+                raise
+            refused = stored  # or it was replaced this very moment, by a log-in that rehashed
+            continue
+        tenant_id = encode(joined["tenant"]["id"])
+        return await _open_session(request, UUID(joined["user"]["id"]), stored, tenant_id=tenant_id)
 
 
 async def refresh(request: Request) -> Response:
@@ -505,6 +586,46 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
         answer="LogIn",
         errors=("unauthenticated", "rate_limited"),
         example={"email": "ada@example.com", "password": "correct horse battery staple"},
+    ),
+    HandlerRoute(
+        method="POST",
+        path=f"{AUTH_PATH}invitations/accept",
+        tag="identity",
+        summary="Accept an invitation",
+        description=(
+            "Joins the tenant and logs in there. Someone without an account makes one, with a password and a name. "
+            "Someone who has one shows their access token, or gives their password. The link is good once, for seven "
+            "days, and for the address that was invited."
+        ),
+        handler=accept_invitation,
+        procedures=(
+            "find_invitation",
+            "accept_invitation",
+            "begin_log_in",
+            "record_failed_log_in",
+            "log_in",
+        ),
+        body={
+            "token": _TEXT,
+            "password": Field(TYPES["text"], required=False, nullable=True),
+            "display_name": Field(TYPES["text"], required=False, nullable=True),
+        },
+        answer="LogIn",
+        errors=(
+            "unauthenticated",
+            "token_expired",
+            "session_revoked",
+            "forbidden",
+            "tenant_frozen",
+            "not_found",
+            "conflict",
+            "rate_limited",
+        ),
+        example={
+            "token": "W5sBvyP2kq9mJc0rT8hXzL1dNfGaUe4iOoQ7S3EwYxA",
+            "password": "correct horse battery staple",
+            "display_name": "Grace Hopper",
+        },
     ),
     HandlerRoute(
         method="POST",

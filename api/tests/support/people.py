@@ -27,6 +27,7 @@ class Newcomer:
     registration: dict[str, Any]
     access_token: str = field(repr=False)
     password: str = PASSWORD
+    user_id: str = ""
 
     @property
     def session_id(self) -> str:
@@ -64,7 +65,28 @@ def register(api: Api) -> Newcomer:
     assert answer.status_code == 201, answer.text
     made = answer.json()
     client.headers["Authorization"] = f"Bearer {made['access_token']}"
-    return Newcomer(client, body["email"], made["tenant"]["id"], body, made["access_token"])
+    who = {"user_id": made["user"]["id"]}
+    return Newcomer(client, body["email"], made["tenant"]["id"], body, made["access_token"], **who)
+
+
+def invite(api: Api, inviter: httpx.Client, role: str = "member", email: str | None = None) -> tuple[str, str]:
+    """An invitation as it is made and mailed: the address, and the token in the link."""
+    address = email or new_registration()["email"]
+    made = inviter.post("/api/v1/invitations", json={"email": address, "role": role})
+    assert made.status_code == 201, made.text
+    return address, mail_token(api, address, "invitation")
+
+
+def join(api: Api, inviter: httpx.Client, role: str = "member") -> Newcomer:
+    """Someone new in the inviter's tenant, who accepted an invitation and is logged in."""
+    email, token = invite(api, inviter, role)
+    client = api.client()
+    body = {"token": token, "password": PASSWORD, "display_name": "Jo Ined"}
+    answer = client.post("/api/v1/auth/invitations/accept", json=body)
+    assert answer.status_code == 200, answer.text
+    joined = answer.json()
+    client.headers["Authorization"] = f"Bearer {joined['access_token']}"
+    return Newcomer(client, email, joined["tenant"]["id"], body, joined["access_token"], user_id=joined["user"]["id"])
 
 
 def claims(token: str) -> dict[str, Any]:

@@ -8,7 +8,8 @@ create or replace function limena.create_api_key(
     p_prefix text,
     p_last_four text,
     p_key_hash bytea,
-    p_expires_at timestamptz default null
+    p_expires_at timestamptz default null,
+    p_calls_per_minute integer default null
 )
 returns jsonb
 language plpgsql
@@ -39,6 +40,9 @@ begin
     if p_expires_at <= now() then
         raise exception 'must be in the future' using errcode = '22023', column = 'expires_at';
     end if;
+    if p_calls_per_minute not between 1 and 100000 then
+        raise exception 'must be from 1 to 100000' using errcode = '22023', column = 'calls_per_minute';
+    end if;
 
     perform limena.require('api_keys:write');
     for v_missing in select s.name from unnest(v_scopes) as s (name) loop
@@ -46,8 +50,13 @@ begin
     end loop;
 
     -- No RETURNING: a caller with api_keys:write alone may make keys.
-    insert into limena.api_keys (tenant_id, id, name, prefix, last_four, scopes, key_hash, created_by, expires_at)
-    values (v_tenant_id, v_id, p_name, p_prefix, p_last_four, v_scopes, p_key_hash, limena.current_user_id(), p_expires_at);
+    insert into limena.api_keys (
+        tenant_id, id, name, prefix, last_four, scopes, key_hash, created_by, expires_at, calls_per_minute
+    )
+    values (
+        v_tenant_id, v_id, p_name, p_prefix, p_last_four, v_scopes, p_key_hash, limena.current_user_id(), p_expires_at,
+        p_calls_per_minute
+    );
     insert into limena.api_key_uses (tenant_id, api_key_id)
     values (v_tenant_id, v_id);
 
@@ -60,13 +69,15 @@ begin
         'created_by', limena.current_user_id(),
         'created_at', now(),
         'expires_at', p_expires_at,
+        'calls_per_minute', p_calls_per_minute,
+        'retires_at', null,
         'last_used_at', null,
         'revoked_at', null
     );
 end;
 $$;
 
-comment on function limena.create_api_key(text, text[], text, text, bytea, timestamptz) is
-'Creates an API key of the current tenant. Scopes are permission names, each one that the caller holds; without p_expires_at the key does not expire. Raises 42501 without api_keys:write or one of the scopes, 22023 or 23514 for a bad value.';
+comment on function limena.create_api_key(text, text[], text, text, bytea, timestamptz, integer) is
+'Creates an API key of the current tenant. Scopes are permission names, each one that the caller holds; without p_expires_at the key does not expire, without p_calls_per_minute it is used as often as it likes. Raises 42501 without api_keys:write or one of the scopes, 22023 or 23514 for a bad value.';
 
-grant execute on function limena.create_api_key(text, text[], text, text, bytea, timestamptz) to limena_app;
+grant execute on function limena.create_api_key(text, text[], text, text, bytea, timestamptz, integer) to limena_app;

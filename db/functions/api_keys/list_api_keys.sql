@@ -35,6 +35,8 @@ begin
                 a.created_by,
                 a.created_at,
                 a.expires_at,
+                a.calls_per_minute,
+                a.retires_at,
                 u.last_used_at,
                 a.revoked_at
             from limena.api_keys as a

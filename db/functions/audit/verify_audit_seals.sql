@@ -53,8 +53,8 @@ begin
                 format('seal %s: %s', v_seal.number, v_finding), v_seal.number, 0;
         end if;
 
-        -- Its rows. Those of a moment in which two runs met are told apart by seq.
-        if v_seal.removed_at is null then
+        -- Its rows, where it is still to be believed. Those of a moment in which two runs met are told apart by seq.
+        if v_seal.removed_at is null and v_finding is null then
             return query
             select
                 f.kind, f.id, f.seq, coalesce(f.occurred_at, v_seal.first_at),
@@ -88,13 +88,13 @@ begin
             ) as f
             where f.kind is not null
             order by f.seq;
-        elsif v_seal.last_at > v_seal.removed_at - interval '30 days'
+        elsif v_seal.removed_at is not null and (v_seal.last_at > v_seal.removed_at - interval '30 days'
             or v_seal.removed_at > clock_timestamp() - interval '30 days' and not exists (
                 select from limena.audit_logs as l
                 where l.tenant_id = p_tenant_id
                     and l.action = 'audit_log.removed'
                     and v_seal.number between (l.details ->> 'from_seal')::integer and (l.details ->> 'to_seal')::integer
-            ) then
+            )) then
             return query select 'removed unrecorded', null::uuid, null::bigint, v_seal.first_at,
                 format('seal %s: its %s rows are gone, and no event of retention says so', v_seal.number, v_seal.row_count),
                 v_seal.number, 0;

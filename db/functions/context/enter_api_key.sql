@@ -3,7 +3,7 @@
 -- What an attacker would try: name a tenant instead of proving one (there is no parameter for it); pass on a hash read
 -- from the table (no role may read key_hash); use a key revoked a moment ago from inside an old snapshot (refused
 -- below); bring back a context that was sealed for someone else (the seal binds backend and transaction); hold a lock
--- that delays revocation (none is taken on the key).
+-- that delays revocation (none is taken on the key); leave out the counting of a key that has a rate (refused below).
 --
 -- SECURITY DEFINER because the caller has no context yet: the policies for limena_owner let it find the key, its
 -- creator and the tenant.
@@ -11,7 +11,8 @@ create or replace function limena.enter_api_key(
     p_key_hash bytea,
     p_request_id text default null,
     p_ip inet default null,
-    p_user_agent text default null
+    p_user_agent text default null,
+    p_call_id uuid default null
 )
 returns boolean
 language plpgsql
@@ -35,6 +36,7 @@ begin
         k.name,
         k.prefix,
         k.last_four,
+        k.calls_per_minute,
         m.role,
         t.state,
         array(
@@ -52,6 +54,7 @@ begin
     where k.key_hash = p_key_hash
         and k.revoked_at is null
         and (k.expires_at is null or k.expires_at > clock_timestamp())
+        and (k.retires_at is null or k.retires_at > clock_timestamp())
         -- Not one that this transaction made: it could be rolled back, and the log would tell of a key that never was.
         and k.created_at < transaction_timestamp()
         and t.state <> 'deleted';
@@ -59,6 +62,11 @@ begin
     -- One answer for unknown, revoked and expired: which of them it was is nobody's business but the audit log's.
     if not found then
         raise exception 'the API key is not valid' using errcode = '28000';
+    end if;
+    -- The API then counts the call, and comes back. Only keys that have a rate cost that.
+    if v_key.calls_per_minute is not null
+        and (p_call_id is null or p_call_id::text is distinct from current_setting('app.counted_call', true)) then
+        raise exception 'the call was not counted' using errcode = 'LM005';
     end if;
 
     perform limena_private.seal_context(
@@ -94,7 +102,7 @@ begin
 end;
 $$;
 
-comment on function limena.enter_api_key(bytea, text, inet, text) is
-'Proves an API key by its SHA-256 and seals the tenant context for this transaction. Raises 28000 when the key is unknown, revoked or expired or its creator has left, 25001 unless the isolation level is READ COMMITTED.';
+comment on function limena.enter_api_key(bytea, text, inet, text, uuid) is
+'Proves an API key by its SHA-256 and seals the tenant context for this transaction. Raises 28000 when the key is unknown, revoked, retired or expired or its creator has left, LM005 when it has a rate and no call was counted under p_call_id, 25001 unless the isolation level is READ COMMITTED.';
 
-grant execute on function limena.enter_api_key(bytea, text, inet, text) to limena_app;
+grant execute on function limena.enter_api_key(bytea, text, inet, text, uuid) to limena_app;

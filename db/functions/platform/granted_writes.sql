@@ -16,6 +16,8 @@ from (
     ('limena.integration_credentials', 'limena_app', 'insert'),
     ('limena.integration_credentials', 'limena_app', 'delete'),
     ('limena.invitations', 'limena_app', 'insert'),
+    ('limena.invitations', 'limena_app', 'update'),
+    ('limena.tenants', 'limena_app', 'update'),
     ('limena.sessions', 'limena_app', 'update')
 ) as w (relation, role, privilege);
 

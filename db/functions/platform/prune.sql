@@ -1,6 +1,7 @@
 -- What has served its time: counters an hour after the last failure, connections under way after ten minutes, AI
--- reservations a week after they were closed, used or overdue registrations, resets and mail after 30 days, refresh
--- tokens and sessions 30 days after their end. In batches, so that no run holds locks for long; returns how many rows went, 0 when there is nothing left.
+-- reservations a week after they were closed, overdue invitations, used or overdue registrations, resets and mail after
+-- 30 days, refresh tokens and sessions 30 days after their end. In batches, so that no run holds locks for long; returns
+-- how many rows went, 0 when there is nothing left.
 --
 -- SECURITY DEFINER because no role may delete. For limena_maintenance alone. It takes no argument.
 create or replace function limena.prune()
@@ -27,6 +28,16 @@ begin
     delete from limena.registrations as r
     where r.id in (
         select d.id from limena.registrations as d
+        where d.expires_at < clock_timestamp() - interval '30 days'
+        limit 1000
+        for update skip locked
+    );
+    get diagnostics v_count = row_count;
+    v_total := v_total + v_count;
+
+    delete from limena.invitations as i
+    where (i.tenant_id, i.id) in (
+        select d.tenant_id, d.id from limena.invitations as d
         where d.expires_at < clock_timestamp() - interval '30 days'
         limit 1000
         for update skip locked

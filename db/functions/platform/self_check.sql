@@ -181,8 +181,8 @@ begin
         and c.relkind in ('r', 'p')
         and not c.relispartition
         and c.relname not in (
-            'audit_logs', 'audit_seals', 'session_uses', 'api_key_uses', 'log_in_failures', 'ai_quotas', 'ai_quota_months', 'ai_reservations',
-            'ai_usage_logs', 'ai_usage_days'
+            'audit_logs', 'audit_seals', 'session_uses', 'api_key_uses', 'api_key_rates', 'log_in_failures', 'ai_quotas', 'ai_quota_months',
+            'ai_reservations', 'ai_usage_logs', 'ai_usage_days'
         )
         and 4 <> (
             select count(*)

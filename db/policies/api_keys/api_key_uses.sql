@@ -37,3 +37,9 @@ drop policy if exists api_key_uses_update_owner on limena.api_key_uses;
 create policy api_key_uses_update_owner on limena.api_key_uses
 for update to limena_owner
 using (true);
+
+-- For erase_tenant.
+drop policy if exists api_key_uses_delete_owner on limena.api_key_uses;
+create policy api_key_uses_delete_owner on limena.api_key_uses
+for delete to limena_owner
+using (true);

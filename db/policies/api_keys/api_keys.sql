@@ -4,12 +4,15 @@ alter table limena.api_keys enable row level security;
 alter table limena.api_keys force row level security;
 
 -- Not granted, on purpose: SELECT on key_hash (a hash that can be read can be passed to enter_api_key); UPDATE on
--- anything but revoked_at (a key is replaced, not altered); DELETE (a revoked key stays, for the log); INSERT on
+-- anything but revoked_at (a key is replaced, not altered: rotate_api_key); DELETE (a revoked key stays, for the log); INSERT on
 -- created_at, which has a default; anything to limena_auth.
 revoke all on limena.api_keys from public, limena_app, limena_auth, limena_readonly, limena_maintenance;
-grant select (tenant_id, id, name, prefix, last_four, scopes, created_by, created_at, expires_at, revoked_at)
+grant select (
+    tenant_id, id, name, prefix, last_four, scopes, created_by, created_at, expires_at, revoked_at, calls_per_minute,
+    retires_at, replaced_by
+)
 on limena.api_keys to limena_app, limena_readonly;
-grant insert (tenant_id, id, name, prefix, last_four, scopes, key_hash, created_by, expires_at)
+grant insert (tenant_id, id, name, prefix, last_four, scopes, key_hash, created_by, expires_at, calls_per_minute)
 on limena.api_keys to limena_app;
 grant update (revoked_at)
 on limena.api_keys to limena_app;
@@ -49,11 +52,23 @@ create policy api_keys_select_owner on limena.api_keys
 for select to limena_owner
 using (true);
 
+-- For retire_api_key, remove_member and revoke_api_keys.
+drop policy if exists api_keys_update_owner on limena.api_keys;
+create policy api_keys_update_owner on limena.api_keys
+for update to limena_owner
+using (true);
+
+-- For erase_tenant.
+drop policy if exists api_keys_delete_owner on limena.api_keys;
+create policy api_keys_delete_owner on limena.api_keys
+for delete to limena_owner
+using (true);
+
 select limena_private.audit_table(
     p_table => 'limena.api_keys',
     p_entity_type => 'api_key',
     p_key_columns => '{tenant_id, id}',
     p_entity_column => 'id',
     p_redacted_columns => '{key_hash}',
-    p_column_actions => '[["revoked_at", "api_key.revoked"]]'
+    p_column_actions => '[["revoked_at", "api_key.revoked"], ["replaced_by", "api_key.rotated"], ["created_by", "api_key.transferred"]]'
 );

@@ -3,7 +3,8 @@
 alter table limena.memberships enable row level security;
 alter table limena.memberships force row level security;
 
--- Not granted, on purpose: INSERT (one joins through register_user or accept_invitation); UPDATE and DELETE; anything
+-- Not granted, on purpose: INSERT (one joins through register_user or accept_invitation); UPDATE and DELETE
+-- (change_member_role, remove_member and transfer_ownership: that there always is an owner, no policy can say); anything
 -- to limena_auth.
 revoke all on limena.memberships from public, limena_app, limena_auth, limena_readonly, limena_maintenance;
 grant select (tenant_id, user_id, role, created_at) on limena.memberships to limena_app, limena_readonly;
@@ -39,6 +40,17 @@ drop policy if exists memberships_insert_owner on limena.memberships;
 create policy memberships_insert_owner on limena.memberships
 for insert to limena_owner
 with check (true);
+
+-- For change_member_role, remove_member, transfer_ownership and erase_tenant.
+drop policy if exists memberships_update_owner on limena.memberships;
+create policy memberships_update_owner on limena.memberships
+for update to limena_owner
+using (true);
+
+drop policy if exists memberships_delete_owner on limena.memberships;
+create policy memberships_delete_owner on limena.memberships
+for delete to limena_owner
+using (true);
 
 select limena_private.audit_table(
     p_table => 'limena.memberships',

@@ -6,6 +6,7 @@ select plan(19);
 select results_eq(
     $$select tests.policies_of('limena.api_key_uses')$$,
     array[
+        'api_key_uses_delete_owner: delete to limena_owner',
         'api_key_uses_insert_app: insert to limena_app',
         'api_key_uses_select_app: select to limena_app',
         'api_key_uses_select_owner: select to limena_owner',
@@ -130,7 +131,7 @@ select is(
     ),
     '42501', 'makes none: no policy says so'
 );
-select is(tests.outcome('delete from limena.api_key_uses'), '0', 'and deletes none');
+select is(tests.outcome('delete from limena.api_key_uses'), '4', 'and deletes them, for erase_tenant');
 
 select * from finish();
 rollback;

@@ -1,15 +1,17 @@
 -- limena.api_keys below the API: each actor, own tenant and another's. Fails without db/policies/api_keys/api_keys.sql.
 begin;
-select plan(37);
+select plan(40);
 
 select results_eq(
     $$select tests.policies_of('limena.api_keys')$$,
     array[
+        'api_keys_delete_owner: delete to limena_owner',
         'api_keys_insert_app: insert to limena_app',
         'api_keys_select_app: select to limena_app',
         'api_keys_select_owner: select to limena_owner',
         'api_keys_select_readonly: select to limena_readonly',
-        'api_keys_update_app: update to limena_app'
+        'api_keys_update_app: update to limena_app',
+        'api_keys_update_owner: update to limena_owner'
     ],
     'exactly these policies'
 );
@@ -17,12 +19,13 @@ select is(tests.row_security_of('limena.api_keys'), 'forced', 'row-level securit
 select results_eq(
     $$select tests.privileges_of('limena.api_keys')$$,
     array[
-        'limena_app: insert (tenant_id, id, name, prefix, last_four, scopes, key_hash, created_by, expires_at)',
+        'limena_app: insert (tenant_id, id, name, prefix, last_four, scopes, key_hash, created_by, expires_at,'
+        ' calls_per_minute)',
         'limena_app: select (tenant_id, id, name, prefix, last_four, scopes, created_by, created_at,'
-        ' expires_at, revoked_at)',
+        ' expires_at, revoked_at, calls_per_minute, retires_at, replaced_by)',
         'limena_app: update (revoked_at)',
         'limena_readonly: select (tenant_id, id, name, prefix, last_four, scopes, created_by, created_at,'
-        ' expires_at, revoked_at)'
+        ' expires_at, revoked_at, calls_per_minute, retires_at, replaced_by)'
     ],
     'exactly these privileges: key_hash for nobody to read, a key for nobody to alter'
 );
@@ -181,8 +184,8 @@ select is(
     '42501',
     'makes none: no policy says so'
 );
-select is(tests.outcome('update limena.api_keys set revoked_at = null'), '0', 'changes none');
-select is(tests.outcome('delete from limena.api_keys'), '0', 'and deletes none');
+select is(tests.outcome('update limena.api_keys set revoked_at = null'), '6', 'changes them, for retire_api_key and remove_member');
+select is(tests.outcome('delete from limena.api_keys'), '6', 'and deletes them, for erase_tenant');
 
 select * from finish();
 rollback;

@@ -131,7 +131,8 @@ select
             k.scopes,
             'created_by',
             k.created_by,
-            'created_at', k.created_at, 'expires_at', k.expires_at, 'last_used_at', null, 'revoked_at', null
+            'created_at', k.created_at, 'expires_at', k.expires_at,
+            'calls_per_minute', null, 'retires_at', null, 'last_used_at', null, 'revoked_at', null
         ),
         k.name || ': the answer says so, without the hash'
     )

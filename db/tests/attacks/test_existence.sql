@@ -232,12 +232,12 @@ from (
     ($$select from limena.api_keys where id = tests.api_key_id('b') for update$$),
     ($$select from limena.api_keys where tenant_id = tests.tenant_id('b') for share$$),
     ($$select from limena.api_keys where id = tests.api_key_id('b') for key share skip locked$$),
-    ($$select from limena.api_keys where id = tests.api_key_id('b') for no key update nowait$$)
+    ($$select from limena.api_keys where id = tests.api_key_id('b') for no key update nowait$$),
+    ($$select from limena.tenants where id = tests.tenant_id('b') for key share$$)
 ) as s (statement);
 select is(tests.outcome(s.statement), '42501', s.statement)
 from (
     values
-    ('select from limena.tenants for key share'),
     ('select from limena.users for share'),
     ('select from limena.memberships for update'),
     ('select from limena.audit_logs for share'),

@@ -31,6 +31,7 @@ from (
             'accept_invitation',
             'begin_log_in',
             'change_password',
+            'find_invitation',
             'find_password',
             'find_password_reset',
             'log_in',
@@ -41,6 +42,7 @@ from (
             'request_password_reset',
             'request_registration',
             'reset_password',
+            'settle_refresh',
             'verify_registration'
         ]
     ),
@@ -66,8 +68,22 @@ from (
     (
         'limena_maintenance',
         array[
-            'apply_retention', 'check_ai_quotas', 'claim_mail', 'deployed_digest', 'ensure_partitions',
-            'expire_reservations', 'prune', 'seal_audit_log', 'self_check', 'settle_mail', 'verify_audit_log'
+            'apply_retention',
+            'check_ai_quotas',
+            'claim_mail',
+            'credential_key_versions',
+            'deployed_digest',
+            'ensure_partitions',
+            'erase_tenants',
+            'expire_reservations',
+            'prune',
+            'record_master_key_rotation',
+            'reseal_credentials',
+            'seal_audit_log',
+            'self_check',
+            'settle_mail',
+            'stale_credentials',
+            'verify_audit_log'
         ]
     )
 ) as r (name, functions);

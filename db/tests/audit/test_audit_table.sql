@@ -190,11 +190,27 @@ select results_eq(
         ),
         (
             'api_keys', 'api_key', '{tenant_id, id}', 'id', 'tenant', 'tenant_id', '{key_hash}',
-            '[["revoked_at", "api_key.revoked"]]', '{}'
+            '[
+                ["revoked_at", "api_key.revoked"], ["replaced_by", "api_key.rotated"],
+                ["created_by", "api_key.transferred"]
+            ]', '{}'
+        ),
+        (
+            'integration_credentials', 'integration_credential', '{tenant_id, integration_id, field}', 'integration_id',
+            'tenant', 'tenant_id', '{ciphertext}', '[["key_version", "integration_credential.resealed"]]', '{}'
+        ),
+        (
+            'integration_flows', 'integration_flow', '{tenant_id, id}', 'id', 'tenant', 'tenant_id',
+            '{state_hash, ciphertext}', '[]', '{}'
+        ),
+        (
+            'integrations', 'integration', '{tenant_id, id}', 'id', 'tenant', 'tenant_id', '{}',
+            '[["disconnected_at", "integration.disconnected"], ["failed_at", "integration.failed"],
+            ["connected_at", "integration.connected"]]', '{refresh_leased_until}'
         ),
         (
             'invitations', 'invitation', '{tenant_id, id}', 'id', 'tenant', 'tenant_id', '{token_hash}',
-            '[["accepted_at", "invitation.accepted"]]', '{}'
+            '[["accepted_at", "invitation.accepted"], ["withdrawn_at", "invitation.withdrawn"]]', '{}'
         ),
         (
             'memberships', 'membership', '{tenant_id, user_id}', 'user_id', 'tenant', 'tenant_id', '{}',

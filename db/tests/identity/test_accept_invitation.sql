@@ -104,7 +104,13 @@ from limena.users as u
 where u.id = tests.user_id('b', 'viewer');
 set local role limena_auth;
 insert into answers
-values ('known', limena.accept_invitation(sha256('known'), '$2b$12$' || repeat('b', 53), 'Other name'));
+values (
+    'known',
+    limena.accept_invitation(
+        p_token_hash => sha256('known'), p_password_hash => '$2b$12$' || repeat('b', 53), p_display_name => 'Other name',
+        p_secret_hash => tests.session_hash('b', 'viewer')
+    )
+);
 reset role;
 select
     is(
@@ -144,7 +150,9 @@ select ok(
 -- A member: what they are is not changed by an invitation.
 set local role limena_auth;
 select matches(
-    tests.error_of($$select limena.accept_invitation(sha256('member'))$$),
+    tests.error_of($$select limena.accept_invitation(
+            p_token_hash => sha256('member'), p_verified_hash => '$2b$04$' || repeat('.', 53)
+        )$$),
     '^23505 .*constraint memberships_pkey$',
     'a member does not join again'
 );

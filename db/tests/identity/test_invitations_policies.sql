@@ -1,15 +1,17 @@
 -- limena.invitations below the API: each actor, own tenant and another's. Fails without
 -- db/policies/identity/invitations.sql.
 begin;
-select plan(22);
+select plan(24);
 
 select results_eq(
     $$select tests.policies_of('limena.invitations')$$,
     array[
+        'invitations_delete_owner: delete to limena_owner',
         'invitations_insert_app: insert to limena_app',
         'invitations_select_app: select to limena_app',
         'invitations_select_owner: select to limena_owner',
         'invitations_select_readonly: select to limena_readonly',
+        'invitations_update_app: update to limena_app',
         'invitations_update_owner: update to limena_owner'
     ],
     'exactly these policies'
@@ -19,8 +21,10 @@ select results_eq(
     $$select tests.privileges_of('limena.invitations')$$,
     array[
         'limena_app: insert (tenant_id, id, email, role, token_hash, invited_by)',
-        'limena_app: select (tenant_id, id, email, role, invited_by, created_at, expires_at, accepted_at)',
-        'limena_readonly: select (tenant_id, id, email, role, invited_by, created_at, expires_at, accepted_at)'
+        'limena_app: select (tenant_id, id, email, role, invited_by, created_at, expires_at, accepted_at, withdrawn_at)',
+        'limena_app: update (withdrawn_at)',
+        'limena_readonly: select (tenant_id, id, email, role, invited_by, created_at, expires_at, accepted_at,'
+        ' withdrawn_at)'
     ],
     'exactly these privileges: token_hash for nobody to read, the times for nobody to write'
 );
@@ -66,7 +70,7 @@ select is(
     tests.outcomes(
         'select id from limena.invitations', '{nobody, viewer, member, admin, owner, reader, writer, other}'
     ),
-    'nobody 0, viewer 0, member 0, admin 1, owner 1, reader 1, writer 0, other 0',
+    'nobody 0, viewer 0, member 0, admin 1, owner 1, reader 1, writer 1, other 0',
     'invitations:read sees those of one tenant'
 );
 select is(
@@ -120,6 +124,18 @@ select is(
     'nobody changes one'
 );
 select is(
+    tests.outcomes(
+        'update limena.invitations set withdrawn_at = now()', '{nobody, viewer, member, admin, owner, reader, writer, other}'
+    ),
+    'nobody 0, viewer 0, member 0, admin 1, owner 1, reader 0, writer 1, other 0',
+    'invitations:write withdraws those of its tenant'
+);
+select is(
+    tests.outcomes($$update limena.invitations set withdrawn_at = now() where id = tests.id('invitation', 'b')$$),
+    'nobody 0, viewer 0, member 0, admin 0, owner 0',
+    'another tenant''s is not there to be withdrawn'
+);
+select is(
     tests.outcomes('delete from limena.invitations'),
     'nobody 42501, viewer 42501, member 42501, admin 42501, owner 42501',
     'nobody deletes one'
@@ -147,7 +163,7 @@ select is(
     '42501',
     'makes none: no policy says so'
 );
-select is(tests.outcome('delete from limena.invitations'), '0', 'and deletes none');
+select is(tests.outcome('delete from limena.invitations'), '2', 'deletes them, for erase_tenant and prune');
 
 select * from finish();
 rollback;

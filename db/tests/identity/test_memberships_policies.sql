@@ -6,10 +6,12 @@ select plan(21);
 select results_eq(
     $$select tests.policies_of('limena.memberships')$$,
     array[
+        'memberships_delete_owner: delete to limena_owner',
         'memberships_insert_owner: insert to limena_owner',
         'memberships_select_app: select to limena_app',
         'memberships_select_owner: select to limena_owner',
-        'memberships_select_readonly: select to limena_readonly'
+        'memberships_select_readonly: select to limena_readonly',
+        'memberships_update_owner: update to limena_owner'
     ],
     'exactly these policies'
 );
@@ -107,8 +109,8 @@ select is(
     ),
     '1', 'makes one, for register_user and accept_invitation'
 );
-select is(tests.outcome($$update limena.memberships set role = 'owner'$$), '0', 'changes none: no policy says so');
-select is(tests.outcome('delete from limena.memberships'), '0', 'and deletes none');
+select is(tests.outcome($$update limena.memberships set role = 'owner'$$), '8', 'changes them, for change_member_role');
+select is(tests.outcome('delete from limena.memberships'), '8', 'and deletes them, for remove_member');
 
 -- The shape of the data, whoever writes.
 reset role;

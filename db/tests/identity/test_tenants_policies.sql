@@ -1,6 +1,6 @@
 -- limena.tenants below the API: each actor, own tenant and another's. Fails without db/policies/identity/tenants.sql.
 begin;
-select plan(19);
+select plan(21);
 
 select results_eq(
     $$select tests.policies_of('limena.tenants')$$,
@@ -9,6 +9,7 @@ select results_eq(
         'tenants_select_app: select to limena_app',
         'tenants_select_owner: select to limena_owner',
         'tenants_select_readonly: select to limena_readonly',
+        'tenants_update_app: update to limena_app',
         'tenants_update_owner: update to limena_owner'
     ],
     'exactly these policies'
@@ -18,6 +19,7 @@ select results_eq(
     $$select tests.privileges_of('limena.tenants')$$,
     array[
         'limena_app: select (id, name, state, created_at, deletion_due_at)',
+        'limena_app: update (name)',
         'limena_readonly: select (id, name, state, created_at, deletion_due_at)'
     ],
     'exactly these privileges'
@@ -54,9 +56,19 @@ select is(
     'nobody founds a tenant by INSERT'
 );
 select is(
-    tests.outcomes($$update limena.tenants set name = 'mine'$$),
+    tests.outcomes($$update limena.tenants set name = 'mine'$$, '{nobody, viewer, member, admin, owner, reader, other}'),
+    'nobody 0, viewer 0, member 0, admin 1, owner 1, reader 0, other 0',
+    'tenant:write renames one''s own, and no other'
+);
+select is(
+    tests.outcomes($$update limena.tenants set name = 'mine' where id = tests.tenant_id('b')$$),
+    'nobody 0, viewer 0, member 0, admin 0, owner 0',
+    'another is not there to be renamed'
+);
+select is(
+    tests.outcomes($$update limena.tenants set state = 'active'$$),
     'nobody 42501, viewer 42501, member 42501, admin 42501, owner 42501',
-    'nobody renames one'
+    'nobody changes what state it is in'
 );
 select is(
     tests.outcomes($$delete from limena.tenants where id = tests.tenant_id('b')$$),

@@ -27,8 +27,17 @@ select results_eq(
         ('ai_settings', 'table', true, '{insert_owner, select_app, select_owner, select_readonly, update_owner}', true),
         ('ai_usage_days', 'table', true, '{insert_owner, select_app, select_owner, select_readonly, update_owner}', false),
         ('ai_usage_logs', 'partitioned table', true, '{insert_owner, select_app, select_owner, select_readonly, update_owner}', false),
-        ('api_key_uses', 'table', true, '{insert_app, select_app, select_owner, select_readonly, update_owner}', false),
-        ('api_keys', 'table', true, '{insert_app, select_app, select_owner, select_readonly, update_app}', true),
+        (
+            'api_key_rates', 'table', true, '{delete_owner, insert_owner, select_owner, update_owner}', false
+        ),
+        (
+            'api_key_uses', 'table', true,
+            '{delete_owner, insert_app, select_app, select_owner, select_readonly, update_owner}', false
+        ),
+        (
+            'api_keys', 'table', true,
+            '{delete_owner, insert_app, select_app, select_owner, select_readonly, update_app, update_owner}', true
+        ),
         (
             'audit_logs', 'partitioned table', true,
             '{delete_owner, insert_owner, select_app, select_owner, select_readonly}', false
@@ -37,9 +46,26 @@ select results_eq(
             'audit_seals', 'table', true,
             '{insert_owner, select_app, select_owner, select_readonly, update_owner}', false
         ),
-        ('invitations', 'table', true, '{insert_app, select_app, select_owner, select_readonly, update_owner}', true),
+        (
+            'integration_credentials', 'table', true,
+            '{delete_app, insert_app, insert_owner, select_app, select_owner, select_readonly, update_owner}', true
+        ),
+        (
+            'integration_flows', 'table', true, '{delete_owner, insert_owner, select_owner, update_owner}', true
+        ),
+        (
+            'integrations', 'table', true,
+            '{insert_app, select_app, select_owner, select_readonly, update_app, update_owner}', true
+        ),
+        (
+            'invitations', 'table', true,
+            '{delete_owner, insert_app, select_app, select_owner, select_readonly, update_app, update_owner}', true
+        ),
         ('log_in_failures', 'table', false, '{delete_owner, insert_owner, select_owner, update_owner}', false),
-        ('memberships', 'table', true, '{insert_owner, select_app, select_owner, select_readonly}', true),
+        (
+            'memberships', 'table', true,
+            '{delete_owner, insert_owner, select_app, select_owner, select_readonly, update_owner}', true
+        ),
         ('operator_access', 'table', true, '{insert_owner, select_owner, select_readonly, update_owner}', true),
         ('outbox', 'table', true, '{delete_owner, insert_owner, select_owner, select_readonly, update_owner}', true),
         ('password_resets', 'table', false, '{delete_owner, insert_owner, select_owner, select_readonly, update_owner}', true),
@@ -50,7 +76,7 @@ select results_eq(
             'sessions', 'table', false,
             '{delete_owner, insert_owner, select_app, select_owner, select_readonly, update_app, update_owner}', true
         ),
-        ('tenants', 'table', false, '{insert_owner, select_app, select_owner, select_readonly, update_owner}', true),
+        ('tenants', 'table', false, '{insert_owner, select_app, select_owner, select_readonly, update_app, update_owner}', true),
         ('users', 'table', false, '{insert_owner, select_owner, select_readonly, update_owner}', true)
     ) as e (name, kind, has_tenant_id, policies, is_audited)$$,
     'each table, with its policies and audit triggers'

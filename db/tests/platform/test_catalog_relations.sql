@@ -18,6 +18,7 @@ select results_eq(
         'r limena.ai_reservations',
         'r limena.ai_settings',
         'r limena.ai_usage_days',
+        'r limena.api_key_rates',
         'r limena.api_key_uses',
         'r limena.api_keys',
         'r limena.audit_seals',
@@ -281,7 +282,7 @@ select results_eq(
         and not c.relispartition
         -- The logs themselves, what is written at each use, and counters.
         and c.relname not in (
-            'audit_logs', 'audit_seals', 'session_uses', 'api_key_uses', 'log_in_failures', 'ai_quotas', 'ai_quota_months',
+            'audit_logs', 'audit_seals', 'session_uses', 'api_key_uses', 'api_key_rates', 'log_in_failures', 'ai_quotas', 'ai_quota_months',
             'ai_reservations', 'ai_usage_logs', 'ai_usage_days'
         )$$)$q$,
     'every table has the four statement-level triggers and no other, but for the list of exceptions'
@@ -310,7 +311,7 @@ select results_eq(
         'limena.ai_quota_states limena_readonly: select on the table',
         'limena.api_key_uses limena_app: insert (tenant_id, api_key_id)',
         'limena.api_keys limena_app: insert (tenant_id, id, name, prefix, last_four, scopes, key_hash,'
-        ' created_by, expires_at)',
+        ' created_by, expires_at, calls_per_minute)',
         'limena.api_keys limena_app: update (revoked_at)',
         'limena.audit_actions limena_app: select on the table',
         'limena.audit_actions limena_auth: select on the table',
@@ -325,13 +326,15 @@ select results_eq(
         'limena.integrations limena_app: update (label, base_url, scopes, changed_by, connected_at, disconnected_at,'
         ' failed_at, revocation, refresh_leased_until)',
         'limena.invitations limena_app: insert (tenant_id, id, email, role, token_hash, invited_by)',
+        'limena.invitations limena_app: update (withdrawn_at)',
         'limena.isolation_report limena_maintenance: select on the table',
         'limena.isolation_report limena_readonly: select on the table',
         'limena.permission_matrix limena_app: select on the table',
         'limena.permission_matrix limena_auth: select on the table',
         'limena.permission_matrix limena_maintenance: select on the table',
         'limena.permission_matrix limena_readonly: select on the table',
-        'limena.sessions limena_app: update (current_tenant_id, ended_at)'
+        'limena.sessions limena_app: update (current_tenant_id, ended_at)',
+        'limena.tenants limena_app: update (name)'
     ],
     'nothing is granted on a whole table but DELETE, which knows no columns; these may be written, and nothing else'
 );
@@ -387,15 +390,17 @@ select results_eq(
         'ai_usage_days: tenant_id, day, actor_type, outcome, calls, prompt_tokens, completion_tokens, latency_ms',
         'ai_usage_logs: tenant_id, occurred_at, actor_type, outcome, prompt_tokens, completion_tokens, latency_ms,'
         ' recorded_at',
+        'api_key_rates: tenant_id, api_key_id, second, calls',
         'api_key_uses: tenant_id, api_key_id, last_used_at',
-        'api_keys: tenant_id, id, scopes, created_by, created_at, expires_at, revoked_at',
+        'api_keys: tenant_id, id, scopes, created_by, created_at, expires_at, revoked_at, calls_per_minute,'
+        ' retires_at, replaced_by',
         'audit_logs: tenant_id, occurred_at, seq, id, action, actor_type, entity_type',
         'audit_seals: tenant_id, number, from_seq, to_seq, row_count, first_at, last_at, sealed_at, removed_at',
         'integration_credentials: tenant_id, integration_id, field, key_version, expires_at, created_at',
         'integration_flows: tenant_id, id, provider, session_id, user_id, key_version, created_at, expires_at',
         'integrations: tenant_id, id, provider, created_at, changed_by, connected_at, disconnected_at, failed_at,'
         ' revocation, refresh_leased_until',
-        'invitations: tenant_id, id, role, invited_by, created_at, expires_at, accepted_at',
+        'invitations: tenant_id, id, role, invited_by, created_at, expires_at, accepted_at, withdrawn_at',
         'log_in_failures: failures, last_failed_at, blocked_until',
         'memberships: tenant_id, user_id, role, created_at',
         'operator_access: tenant_id, id, covers_all, user_id, opened_by_xid, opened_at, expires_at, closed_at',

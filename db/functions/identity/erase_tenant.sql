@@ -1,0 +1,29 @@
+-- The second step of a deletion: all that is the tenant's goes, in an order in which nothing points to what is gone.
+-- What stays: the row in tenants, without its name, for the log names it by id; the log itself, which ends with its
+-- retention; and people's accounts, which are theirs.
+--
+-- Whoever adds a table of tenants adds its line: test_erase_tenant.sql fails while rows of one are left.
+--
+-- SECURITY INVOKER: only definer functions can call it, as limena_owner.
+create or replace function limena_private.erase_tenant(p_tenant_id uuid)
+returns void
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    perform limena_private.destroy_tenant_salt(p_tenant_id);
+    delete from limena.api_key_rates as r where r.tenant_id = p_tenant_id;
+    delete from limena.api_key_uses as u where u.tenant_id = p_tenant_id;
+    delete from limena.api_keys as k where k.tenant_id = p_tenant_id;
+    delete from limena.invitations as i where i.tenant_id = p_tenant_id;
+    delete from limena.outbox as o where o.tenant_id = p_tenant_id;
+    delete from limena.memberships as m where m.tenant_id = p_tenant_id;
+    update limena.tenants as t
+    set state = 'deleted', deletion_due_at = null, name = 'deleted'
+    where t.id = p_tenant_id;
+end;
+$$;
+
+comment on function limena_private.erase_tenant(uuid) is 'Deletes all data of a tenant but its log. Its row stays, as deleted.';

@@ -1,0 +1,54 @@
+-- Queues the mail of an invitation. The mail has the invitation's id, from which the worker derives the token.
+--
+-- What an attacker would try: have us write to whomever they like, as often as they like (one mail an invitation; five
+-- an hour to one address, and 100 an hour from one tenant); put words of their own into it (it names the tenant and the
+-- person who invites, and no name becomes a link: limena.mail).
+--
+-- SECURITY DEFINER because limena_app has no right on the outbox, nor on the addresses of people.
+create or replace function limena.mail_invitation(p_id uuid)
+returns void
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_tenant_id uuid := limena.tenant_with('invitations:write');
+    v_invitation record;
+begin
+    select i.email, t.name as tenant_name, u.display_name as inviter into v_invitation
+    from limena.invitations as i
+    inner join limena.tenants as t on i.tenant_id = t.id
+    inner join limena.users as u on i.invited_by = u.id
+    where i.tenant_id = v_tenant_id and i.id = p_id and i.accepted_at is null and i.withdrawn_at is null;
+    if not found then
+        raise exception 'no such invitation' using errcode = 'P0002';
+    end if;
+    if exists (
+        select from limena.memberships as m
+        inner join limena.users as u on m.user_id = u.id
+        where m.tenant_id = v_tenant_id and u.email = v_invitation.email
+    ) then
+        raise exception 'This person is a member already.' using errcode = 'LM002';
+    end if;
+    if limena_private.is_mailbox_full(v_invitation.email, 'invitation')
+        or 100 <= (
+            select count(*)
+            from limena.outbox as o
+            where o.tenant_id = v_tenant_id and o.template = 'invitation' and o.created_at > now() - interval '1 hour'
+        ) then
+        raise exception 'too many invitations' using errcode = 'LM004', detail = '3600';
+    end if;
+
+    insert into limena.outbox (tenant_id, id, template, recipient, parameters)
+    values (
+        v_tenant_id, p_id, 'invitation', v_invitation.email,
+        jsonb_build_object('tenant_name', v_invitation.tenant_name, 'inviter', v_invitation.inviter)
+    );
+end;
+$$;
+
+comment on function limena.mail_invitation(uuid) is
+'Queues the mail of an open invitation to the current tenant, once. Raises P0002 when there is none or the caller lacks invitations:write, LM002 when its addressee is a member, LM004 after too many mails, 23505 the second time.';
+
+grant execute on function limena.mail_invitation(uuid) to limena_app;

@@ -1,0 +1,31 @@
+-- The policy says who may; which columns, the grant.
+create or replace function limena.update_tenant(p_name text)
+returns jsonb
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_tenant jsonb;
+begin
+    perform limena.require('tenant:write');
+    update limena.tenants as t
+    set name = p_name
+    where t.id = (select limena.current_tenant_id())
+    returning jsonb_build_object(
+        'id', t.id,
+        'name', t.name,
+        'state', t.state,
+        'created_at', t.created_at,
+        'deletion_due_at', t.deletion_due_at
+    )
+    into v_tenant;
+    return v_tenant;
+end;
+$$;
+
+comment on function limena.update_tenant(text) is
+'Renames the current tenant. Raises 42501 without tenant:write, LM001 when it is frozen, 23502 or 23514 for a bad name.';
+
+grant execute on function limena.update_tenant(text) to limena_app;
