@@ -23,6 +23,7 @@ from limena.client_address import ClientAddress
 from limena.config import Settings
 from limena.csrf import Csrf
 from limena.deploy import expected_digest, source_dir
+from limena.devices import Devices
 from limena.errors import Problem
 from limena.integrations import Integrations
 from limena.logs import RequestLog, describe
@@ -109,6 +110,9 @@ def create_app(
             base_url=settings.base_url,
             other_origins=settings.front_door.cors_origins,
             is_production=settings.environment == "production",
+        ),
+        devices=Devices(
+            secrets.derive(settings.secret_key, secrets.DEVICE), is_production=settings.environment == "production"
         ),
         refresh_key=secrets.derive(settings.secret_key, secrets.REFRESH),
         mail_key=secrets.derive(settings.secret_key, secrets.MAIL),

@@ -8,12 +8,13 @@ successor.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Final
 
 from starlette.requests import HTTPConnection
 
 from limena import api_key_format
-from limena.cookies import values_of
+from limena.cookies import cookie_name, values_of
 from limena.errors import Problem
 from limena.tokens import (
     AccessToken,
@@ -29,6 +30,7 @@ from limena.tokens import (
 from limena.transaction import ApiKeyCredential, Credential, SessionCredential
 
 REFRESH_COOKIE: Final = "limena_refresh"
+REFRESH_PATH: Final = "/api/v1/auth/"
 _MAX_LENGTH: Final = 8192
 
 
@@ -50,33 +52,36 @@ def access_token_of(request: HTTPConnection, keys: KeyRing, *, issuer: str) -> A
 
 
 def refresh_cookie_name(*, is_production: bool) -> str:
-    """Browsers take a cookie whose name begins with `__Secure-` over TLS only (RFC 6265bis section 4.1.3.1)."""
-    return f"__Secure-{REFRESH_COOKIE}" if is_production else REFRESH_COOKIE
+    return cookie_name(REFRESH_COOKIE, path=REFRESH_PATH, is_production=is_production)
 
 
-def refresh_token_of(request: HTTPConnection, keys: KeyRing, *, issuer: str, cookie: str) -> RefreshToken:
-    """What the refresh cookie of a request says. Raises `Problem` 401 when there is none, more than one, or one that we
-    did not sign or whose time is over."""
-    shown = values_of(request, cookie)
-    if len(shown) != 1:
-        raise Problem("unauthenticated", "There is no refresh token. Log in.")
+def refresh_tokens_of(request: HTTPConnection, keys: KeyRing, *, issuer: str, cookie: str) -> list[RefreshToken]:
+    """What the refresh cookies of a request say that we signed, newest first; also those whose time is over, which the
+    database may know as spent. Raises `Problem` 401 when there is none.
+
+    There are two when a sibling domain has planted one of its own, and the genuine one must not suffer from it. As many
+    are verified as a request's head has room for: 36, at a fifth of a millisecond each."""
+    genuine: list[RefreshToken] = []
+    for shown in values_of(request, cookie):
+        with suppress(TokenError):
+            genuine.append(verify_refresh_token(keys, shown, issuer=issuer))
+    if not genuine:
+        raise Problem("unauthenticated", "There is no refresh token that is valid. Log in.")
+    return sorted(genuine, key=lambda token: token.issued_at, reverse=True)
+
+
+def shown_sessions(request: HTTPConnection, keys: KeyRing, *, issuer: str, cookie: str) -> list[str]:
+    """The secrets of the sessions that a request shows: its access token's, or else those of its refresh cookies.
+    Whether they live, and whether the request may act in them, is not asked here."""
     try:
-        return verify_refresh_token(keys, shown[0], issuer=issuer)
-    except TokenError:
-        raise Problem("unauthenticated", "The refresh token is not valid. Log in.") from None
-
-
-def shown_session(request: HTTPConnection, keys: KeyRing, *, issuer: str, cookie: str) -> str | None:
-    """The secret of the session that a request shows, by its access token or else by its refresh cookie; None without
-    one. Whether the session lives, and whether the request may act in it, is not asked here."""
-    try:
-        return access_token_of(request, keys, issuer=issuer).session_secret
+        return [access_token_of(request, keys, issuer=issuer).session_secret]
     except Problem:
         pass
     try:
-        return refresh_token_of(request, keys, issuer=issuer, cookie=cookie).session_secret
+        tokens = refresh_tokens_of(request, keys, issuer=issuer, cookie=cookie)
     except Problem:
-        return None
+        return []
+    return list(dict.fromkeys(token.session_secret for token in tokens))
 
 
 def shows_api_key(request: HTTPConnection) -> bool:

@@ -114,6 +114,7 @@ VARIABLES: Final = (
     Variable("LIMENA_HEADER_TIMEOUT_SECONDS", "number", "10"),
     Variable("LIMENA_BODY_TIMEOUT_SECONDS", "number", "30"),
     Variable("LIMENA_MAX_CONNECTIONS", "whole number", "1000"),
+    Variable("LIMENA_MAX_CONNECTIONS_PER_ADDRESS", "whole number", "256"),
     Variable("LIMENA_DRAIN_SECONDS", "number", "6"),
     Variable("LIMENA_METRICS", "`on` or `off`", "on"),
     Variable("LIMENA_METRICS_TOKEN", "text", None, is_secret=True),
@@ -467,6 +468,8 @@ class _Reader:
         cert, key = self._path("LIMENA_TLS_CERT"), self._path("LIMENA_TLS_KEY")
         if (cert is None) != (key is None):
             self._problems.append("LIMENA_TLS_CERT and LIMENA_TLS_KEY belong together: set both of them, or none.")
+        rate_limits = self._rate_limits()
+        per_address = self.whole_number("LIMENA_MAX_CONNECTIONS_PER_ADDRESS", 1, 100_000)
         return FrontDoor(
             tls_cert=cert,
             tls_key=key,
@@ -474,11 +477,12 @@ class _Reader:
             proxy_header=self._parsed("LIMENA_PROXY_HEADER", front_door.proxy_header, "x-forwarded-for"),
             allowed_hosts=self._parsed("LIMENA_ALLOWED_HOSTS", front_door.hosts, ()),
             cors_origins=self._parsed("LIMENA_CORS_ORIGINS", front_door.origins, ()),
-            rate_limits=self._rate_limits(),
+            rate_limits=rate_limits,
             rate_limit_storage=self._parsed("LIMENA_RATE_LIMIT_STORAGE", front_door.storage_url, front_door.MEMORY),
             header_timeout_seconds=self.number("LIMENA_HEADER_TIMEOUT_SECONDS", 0.1, 120),
             body_timeout_seconds=self.number("LIMENA_BODY_TIMEOUT_SECONDS", 0.1, 600),
             max_connections=self.whole_number("LIMENA_MAX_CONNECTIONS", 1, 100_000),
+            max_connections_per_address=None if rate_limits is None else per_address,
             drain_seconds=self.number("LIMENA_DRAIN_SECONDS", 0, 120),
             metrics=self._parsed("LIMENA_METRICS", front_door.switch, True),
             metrics_token=self._parsed(

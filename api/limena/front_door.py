@@ -46,6 +46,8 @@ class FrontDoor:
     header_timeout_seconds: float
     body_timeout_seconds: float
     max_connections: int
+    max_connections_per_address: int | None
+    """None: no end, where IP limits are switched off."""
     drain_seconds: float
     metrics: bool
     metrics_token: str | None = field(repr=False)

@@ -1,10 +1,10 @@
 """HTTP/1.1 as it is spoken at the door: uvicorn's protocol with an end to everything that a client can draw out.
 
 A request's head and its body each have a time in which they must arrive, the head a size, a connection a number of
-others beside it, an answer a time in which it must be taken. What two parsers could read differently is refused before
-the application hears of it: both framings at once, transfer codings but `chunked`, no `Host` or two, fields in a
-trailer (RFC 9112 sections 3.2, 6.1, 7.1.2; RFC 9110 section 6.5.1). Every refusal is a problem document with the
-headers that the application's own answers have.
+others beside it, fewer of its own address, and an answer a time in which it must be taken. What two parsers could read
+differently is refused before the application hears of it: both framings at once, transfer codings but `chunked`, no
+`Host` or two, fields in a trailer (RFC 9112 sections 3.2, 6.1, 7.1.2; RFC 9110 section 6.5.1). Every refusal is a
+problem document with the headers that the application's own answers have.
 
 When the server drains, whatever has begun to arrive is still answered, and each answer is its connection's last.
 Refuses to answer anything itself while an earlier request of the same connection waits for its answer.
@@ -17,8 +17,9 @@ import enum
 import json
 import logging
 from asyncio.events import TimerHandle
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final, cast
 from uuid import uuid4
@@ -27,7 +28,9 @@ import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
+from limena.client_address import network_of, parse_address
 from limena.errors import Problem
+from limena.front_door import Network
 from limena.services import Lifecycle
 
 if TYPE_CHECKING:
@@ -52,12 +55,17 @@ class Door:
     header_timeout_seconds: float
     body_timeout_seconds: float
     max_connections: int
+    max_connections_per_address: int | None
+    trusted_proxies: Sequence[Network]
+    """Everybody comes from their addresses: they are not counted."""
     idle_grace_seconds: float
     """How long a connection without a request stays open at the end of a drain: one may be on its way."""
     headers: Mapping[str, str]
     """On every refusal."""
     base_url: str
     lifecycle: Lifecycle
+    connections: Counter[str] = field(default_factory=Counter)
+    """Open ones, by what counts as one client."""
 
 
 class _Refusal(Exception):
@@ -94,13 +102,15 @@ class FrontDoorProtocol(HttpToolsProtocol):
         self._bytes_without_body = 0
         self._timer: TimerHandle | None = None
         self._write_timer: TimerHandle | None = None
+        self._counted_as: str | None = None
 
     # The connection
     # --------------------------------------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(cast(asyncio.Transport, transport))  # uvloop's is none by inheritance
-        if len(self.connections) > self._door.max_connections:
+        self._count()
+        if len(self.connections) > self._door.max_connections or self._is_one_too_many():
             self._refuse(Problem("unavailable"))
         else:
             self._start_timer(self._door.header_timeout_seconds)
@@ -108,7 +118,24 @@ class FrontDoorProtocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_timer()
         self._stop_write_timer()
+        self._count_off()
         super().connection_lost(exc)
+
+    def _count(self) -> None:
+        peer = parse_address(self.client[0]) if self.client else None  # a Unix socket has no address
+        if peer is not None and not any(peer in network for network in self._door.trusted_proxies):
+            self._counted_as = network_of(peer)
+            self._door.connections[self._counted_as] += 1
+
+    def _count_off(self) -> None:
+        if self._counted_as is not None:
+            self._door.connections[self._counted_as] -= 1
+            if not self._door.connections[self._counted_as]:
+                del self._door.connections[self._counted_as]
+
+    def _is_one_too_many(self) -> bool:
+        most = self._door.max_connections_per_address
+        return most is not None and self._counted_as is not None and self._door.connections[self._counted_as] > most
 
     def data_received(self, data: bytes) -> None:
         if self._is_over:

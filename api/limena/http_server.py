@@ -59,6 +59,8 @@ class ServerConfig(uvicorn.Config):
             header_timeout_seconds=given.header_timeout_seconds,
             body_timeout_seconds=given.body_timeout_seconds,
             max_connections=given.max_connections,
+            max_connections_per_address=given.max_connections_per_address,
+            trusted_proxies=given.trusted_proxies,
             idle_grace_seconds=min(self.drain_seconds, 1.0),
             headers=security_headers(hsts=services.settings.environment == "production"),
             base_url=services.settings.base_url,

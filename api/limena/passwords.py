@@ -70,9 +70,10 @@ class HashingBusy(Exception):
 class PasswordHasher:
     """bcrypt at one cost, in `workers` threads. Making one takes as long as hashing one password: do it at the start.
 
-    An unknown address takes as long as a known one: `verify(password, None)` compares with a hash of the same cost that
-    no password is known for. (An address whose hash still has an older cost answers sooner or later than that, until it
-    is hashed anew.)
+    An unknown address takes as long as a known one: `verify(password, None)` compares with a hash that no password is
+    known for, and whatever fails takes as long as the dearest hash that is in use, whatever its own cost: a comparison
+    at cost n and a hash at each cost from n to m - 1 together take what one at m does. What succeeds is not made to
+    wait.
 
     At most `WAITING_PER_WORKER` calls wait for each thread; the next one raises `HashingBusy`. A flood of log-ins
     delays log-ins, and nothing else grows with it."""
@@ -100,15 +101,16 @@ class PasswordHasher:
 
     def needs_rehash(self, stored: str) -> bool:
         """Whether a hash was made at another cost than ours."""
-        match = _STORED.fullmatch(stored)
-        return match is None or int(match[1]) != self._cost
+        return _STORED.fullmatch(stored) is None or _cost_of(stored) != self._cost
 
-    async def verify(self, password: str, stored: str | None) -> bool:
-        """Whether `stored` was made of `password`. None, and what is no hash of ours, takes as long and is False."""
+    async def verify(self, password: str, stored: str | None, *, highest_cost: int | None = None) -> bool:
+        """Whether `stored` was made of `password`. None, and what is no hash of ours, is False. `highest_cost`: of all
+        hashes there are; what is False takes as long as one of that cost, or of ours where that is higher."""
+        cost = max(self._cost, min(highest_cost or 0, _MAXIMUM_COST))
         if stored is None or not _is_usable(stored) or len(password) > _MAXIMUM_RAW_LENGTH:
-            await self._run(lambda: _matches(password[:_MAXIMUM_RAW_LENGTH], self._dummy))
-            return False
-        return await self._run(lambda: _matches(password, stored))
+            shown = password[:_MAXIMUM_RAW_LENGTH]
+            return await self._run(lambda: _matches(shown, self._dummy, cost=cost) and False)
+        return await self._run(lambda: _matches(password, stored, cost=cost))
 
     def close(self) -> None:
         """Waits for the calls that are running; those that wait for a thread are cancelled."""
@@ -138,10 +140,17 @@ def hash_password(password: str, cost: int) -> str:
     return bcrypt.hashpw(_key(password), bcrypt.gensalt(cost)).decode("ascii")
 
 
-def _matches(password: str, stored: str) -> bool:
-    return bcrypt.checkpw(_key(password), stored.encode("ascii"))  # compares in constant time
+def _matches(password: str, stored: str, *, cost: int) -> bool:
+    if bcrypt.checkpw(_key(password), stored.encode("ascii")):  # compares in constant time
+        return True
+    for one in range(_cost_of(stored), cost):
+        hash_password(password, one)
+    return False
+
+
+def _cost_of(stored: str) -> int:
+    return int(stored[4:6])
 
 
 def _is_usable(stored: str) -> bool:
-    match = _STORED.fullmatch(stored)
-    return match is not None and _MINIMUM_COST <= int(match[1]) <= _MAXIMUM_COST
+    return _STORED.fullmatch(stored) is not None and _MINIMUM_COST <= _cost_of(stored) <= _MAXIMUM_COST

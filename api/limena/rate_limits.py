@@ -25,7 +25,7 @@ from limits.aio.storage import MemoryStorage, MovingWindowSupport, Storage
 from limits.aio.strategies import MovingWindowRateLimiter
 from limits.storage import storage_from_string
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.requests import Request
+from starlette.requests import HTTPConnection, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from limena.api_key_format import PREFIX
@@ -198,7 +198,8 @@ class RateLimits:
             return
         address = parse_address(scope["client"][0])
         client = network_of(address) if address is not None else scope["client"][0]
-        standing = await self._limiter.hit(_budget(scope), client)
+        budget = _budget(scope)
+        standing = await self._limiter.hit(budget, _known_account(scope) or client if budget == "log-in" else client)
         shows_key = _shows_key(scope)
         if standing.is_within and shows_key:
             failed_keys = await self._limiter.look("failed-keys", client)
@@ -228,6 +229,15 @@ class RateLimits:
             request_id=request.state.request_id, base_url=services_of(request).settings.base_url
         )
         await response(scope, receive, send)
+
+
+def _known_account(scope: Scope) -> str | None:
+    """A browser that is known for an account counts for that account: whoever shares its address, an office or a
+    carrier, does not use up its log-ins. Others' cookies are of no use: an account has one budget, however many
+    browsers are known for it."""
+    request = HTTPConnection(scope)
+    account = services_of(request).devices.account_shown(request)
+    return None if account is None else f"account {account}"
 
 
 def _is_uncounted(path: str) -> bool:

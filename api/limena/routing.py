@@ -25,7 +25,7 @@ from limena.authentication import (
     access_token_of,
     authenticate,
     refresh_cookie_name,
-    refresh_token_of,
+    refresh_tokens_of,
     shows_api_key,
 )
 from limena.errors import Problem
@@ -93,7 +93,7 @@ class Caller(Enum):
     CREDENTIAL = "session or API key"
     """Someone with either of them, which `request.state.credential` has."""
     REFRESH_COOKIE = "refresh cookie"
-    """Someone with a refresh token of ours, which `request.state.refresh_token` has."""
+    """Someone with refresh tokens of ours, which `request.state.refresh_tokens` has."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -140,7 +140,7 @@ class HandlerRoute(Endpoint):
                 return None
             case Caller.REFRESH_COOKIE if not shows_api_key(request):
                 cookie = refresh_cookie_name(is_production=services.settings.environment == "production")
-                request.state.refresh_token = refresh_token_of(request, keys, issuer=issuer, cookie=cookie)
+                request.state.refresh_tokens = refresh_tokens_of(request, keys, issuer=issuer, cookie=cookie)
                 return None
         credential = authenticate(request, keys, issuer=issuer)
         if isinstance(credential, SessionCredential):

@@ -1,5 +1,5 @@
-"""Keys from one root secret: CSRF tokens, links in mails and refresh tokens each have one of their own, so that
-whoever learns what one of them protects learns nothing of the others.
+"""Keys from one root secret: CSRF tokens, links in mails, refresh tokens and device cookies each have one of their own,
+so that whoever learns what one of them protects learns nothing of the others.
 
 Refuses to use the root secret itself for anything.
 """
@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 CSRF: Final = "csrf"
 MAIL: Final = "mail"
 REFRESH: Final = "refresh"
+DEVICE: Final = "device"
 
 
 def derive(root: bytes, label: str) -> bytes:

@@ -12,6 +12,7 @@ from starlette.requests import HTTPConnection
 
 from limena.config import Settings
 from limena.csrf import Csrf
+from limena.devices import Devices
 from limena.integrations import Integrations
 from limena.metrics import Metrics
 from limena.passwords import PasswordHasher
@@ -37,6 +38,7 @@ class Services:
     hasher: PasswordHasher
     database: Database
     csrf: Csrf
+    devices: Devices
     refresh_key: bytes = field(repr=False)
     """Of which the ids of refresh tokens are made (`limena.tokens.successor_id`)."""
     mail_key: bytes = field(repr=False)

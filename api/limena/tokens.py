@@ -91,6 +91,10 @@ class RefreshToken:
     session_secret: str = field(repr=False)
     token_id: str = field(repr=False)
     """The claim `jti`, of which the database keeps the SHA-256."""
+    issued_at: int
+    """Seconds since the epoch."""
+    is_over: bool
+    """Its time is. Nothing is given for it, but the database may know it as spent, and its bearer as a thief."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,16 +244,27 @@ def verify_access_token(keys: KeyRing, token: str, *, issuer: str) -> AccessToke
 
 
 def verify_refresh_token(keys: KeyRing, token: str, *, issuer: str) -> RefreshToken:
-    """What a genuine, current refresh token says. Raises as `verify_access_token` does."""
-    claims = _verified_claims(keys, token, _REFRESH_TYPE, audience=_REFRESH_AUDIENCE, issuer=issuer)
+    """What a genuine refresh token says, one whose time is over included. Raises `TokenInvalid`."""
+    is_over = False
+    try:
+        claims = _verified_claims(keys, token, _REFRESH_TYPE, audience=_REFRESH_AUDIENCE, issuer=issuer)
+    except TokenExpired:
+        is_over = True
+        claims = _verified_claims(
+            keys, token, _REFRESH_TYPE, audience=_REFRESH_AUDIENCE, issuer=issuer, may_be_over=True
+        )
     return RefreshToken(
         user_id=UUID(_text(claims, "sub", _UUID)),
         session_secret=_text(claims, "sid", _SESSION_SECRET),
         token_id=_text(claims, "jti", _TOKEN_ID),
+        issued_at=_number(claims, "iat"),
+        is_over=is_over,
     )
 
 
-def _verified_claims(keys: KeyRing, token: str, token_type: str, *, audience: str, issuer: str) -> Mapping[str, object]:
+def _verified_claims(
+    keys: KeyRing, token: str, token_type: str, *, audience: str, issuer: str, may_be_over: bool = False
+) -> Mapping[str, object]:
     """The claims of a token that we signed, held once more to the types with which we issue them."""
     if type(token) is not str or len(token) > MAX_TOKEN_LENGTH or not token.isascii():
         raise TokenInvalid("not a token")
@@ -264,14 +279,14 @@ def _verified_claims(keys: KeyRing, token: str, token_type: str, *, audience: st
             audience=audience,
             issuer=issuer,
             leeway=LEEWAY_SECONDS,
-            options={"strict_aud": True, "enforce_minimum_key_length": True},
+            options={"strict_aud": True, "enforce_minimum_key_length": True, "verify_exp": not may_be_over},
         )
     except jwt.ExpiredSignatureError:
         raise TokenExpired("the token has expired") from None
     except jwt.PyJWTError:
         raise TokenInvalid("not a valid token") from None
-    if not all(type(claims.get(name)) is int for name in ("iat", "nbf", "exp")):  # not isinstance: True is an int
-        raise TokenInvalid("a time of the token is not a whole number")
+    for name in ("iat", "nbf", "exp"):
+        _number(claims, name)
     _text(claims, "jti", _TOKEN_ID)
     return claims
 
@@ -286,6 +301,13 @@ def _text(claims: Mapping[str, object], name: str, form: re.Pattern[str]) -> str
     value = claims.get(name)
     if not isinstance(value, str) or form.fullmatch(value) is None:
         raise TokenInvalid(f"the token's {name} has not the form in which we issue it")
+    return value
+
+
+def _number(claims: Mapping[str, object], name: str) -> int:
+    value = claims.get(name)
+    if not isinstance(value, int) or isinstance(value, bool):  # True is an int
+        raise TokenInvalid("a time of the token is not a whole number")
     return value
 
 

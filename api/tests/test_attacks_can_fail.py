@@ -254,7 +254,7 @@ BREAKAGES = [
     ),
     Breakage(
         "limena_app looks up log-ins",
-        "grant execute on function limena.begin_log_in(text, inet) to limena_app",
+        "grant execute on function limena.begin_log_in(text, inet, bytea) to limena_app",
         ("test_definer_functions.sql",),
     ),
     Breakage(

@@ -219,8 +219,8 @@ def test_a_registration_is_verified_once(database: Database, superuser: Connecti
     )
     for token in (b"one", b"two"):
         superuser.execute(request, [OLD, token])
-    verify = "select limena.verify_registration(sha256(%s)) #>> '{user, email}'"
-    first = Call("limena_auth", verify, [b"one"])
+    verify = "select limena.verify_registration(sha256(%s), null, %s) #>> '{user, email}'"
+    first = Call("limena_auth", verify, [b"one", NEW])
     assert race(database, first, first, waits=True) == ("new@x.example", "P0002")
     assert one(superuser, "select count(*) from limena.tenants where name = 'New tenant'") == 1
 
@@ -229,8 +229,8 @@ def test_of_two_registrations_of_one_address_one_is_verified(database: Database,
     request = "select limena.request_registration('new@x.example', %s, 'New', %s, gen_random_uuid(), sha256(%s))"
     for token in ("one", "two"):
         superuser.execute(request, [OLD, token, token.encode()])
-    verify = "select limena.verify_registration(sha256(%s)) #>> '{user, email}'"
-    calls = (Call("limena_auth", verify, [b"one"]), Call("limena_auth", verify, [b"two"]))
+    verify = "select limena.verify_registration(sha256(%s), null, %s) #>> '{user, email}'"
+    calls = (Call("limena_auth", verify, [b"one", NEW]), Call("limena_auth", verify, [b"two", NEWER]))
     assert race(database, *calls, waits=True) == ("new@x.example", "23505")
     assert one(superuser, "select string_agg(name, ' ') from limena.tenants where name in ('one', 'two')") == "one"
 

@@ -179,18 +179,30 @@ def test_the_token_comes_as_cookie_and_answer(api: Api) -> None:
         token = json_of(answer)["csrf_token"]
         (cookie,) = answer.headers.get_list("set-cookie")
         assert cookie.split("; ")[0] == f"limena_csrf={token}"
-        assert {part.lower() for part in cookie.split("; ")[1:]} == {"path=/", "samesite=lax"}, "scripts can read it"
+        attributes = {part.lower() for part in cookie.split("; ")[1:]}
+        assert attributes == {"path=/", "samesite=lax", "max-age=2592000"}, "scripts can read it"
         assert json_of(plain.get(CSRF))["csrf_token"] == token, "another tab gets the same"
         plain.cookies.clear()
         assert json_of(plain.get(CSRF))["csrf_token"] != token, "another browser another"
 
 
-def test_in_production_the_cookie_is_secure(api: Api, start_api: Callable[..., Api]) -> None:
+def test_in_production_no_other_host_can_plant_the_cookie(api: Api, start_api: Callable[..., Api]) -> None:
+    """Browsers take a cookie whose name begins with __Host- from the very host alone, and only for every path."""
     production = start_api(
         api.database, api.demo, LIMENA_ENV="production", LIMENA_BASE_URL="https://x.example", LIMENA_BCRYPT_COST="10"
     )
     with production.client() as client:
-        assert "Secure" in client.get(CSRF).headers["set-cookie"].split("; ")
+        (cookie,) = client.get(CSRF).headers.get_list("set-cookie")
+        name, *attributes = cookie.split("; ")
+        token = name.removeprefix("__Host-limena_csrf=")
+        assert name.startswith("__Host-limena_csrf=")
+        assert {"Secure", "Path=/"} <= set(attributes)
+        assert not [one for one in attributes if one.lower().startswith("domain")]
+    for shown, is_taken in [("__Host-limena_csrf", True), ("limena_csrf", False), ("__Secure-limena_csrf", False)]:
+        answer = httpx.post(
+            f"{production.base_url}/api/v1/auth/login", headers={HEADER: token, "Cookie": f"{shown}={token}"}
+        )
+        assert is_refused(answer) is not is_taken, shown
 
 
 def test_a_log_in_brings_a_token_of_its_session_and_a_refresh_keeps_it(api: Api) -> None:
@@ -208,7 +220,7 @@ def test_a_log_in_brings_a_token_of_its_session_and_a_refresh_keeps_it(api: Api)
         bearer = {"Authorization": f"Bearer {answer.json()['access_token']}", HEADER: token}
         assert browser.cookies["limena_csrf"] == token
         assert browser.post("/api/v1/auth/logout", headers=bearer).status_code == 204
-        assert not browser.cookies, "a log-out takes the cookies away"
+        assert set(browser.cookies) == {"limena_device"}, "a log-out takes away what opens anything"
 
 
 def test_another_server_does_not_take_it(fresh_database: Callable[[], Database], start_api: Callable[..., Api]) -> None:

@@ -20,7 +20,7 @@ from limena.http_protocol import MAX_FIELDS, MAX_HEAD_BYTES, MAX_URL_BYTES
 from limena.middleware import HSTS, security_headers
 from limena.routes import ENDPOINTS
 from limena.routing import HandlerRoute
-from support.door import Answer, Door, door_environment, read_answers
+from support.door import PATIENCE, Answer, Door, door_environment, read_answers
 
 LOG_IN = b"POST /api/v1/auth/login HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
 IMPATIENT = {"LIMENA_HEADER_TIMEOUT_SECONDS": "0.4", "LIMENA_BODY_TIMEOUT_SECONDS": "0.4"}
@@ -175,6 +175,36 @@ def test_connections_have_a_number(start_door: Callable[..., Door]) -> None:
         answer = only(door.send())
         assert (answer.status, answer.code) == (503, "unavailable")
         assert answer.headers["retry-after"]
+
+
+def test_one_address_does_not_take_all_connections(start_door: Callable[..., Door]) -> None:
+    door = start_door(LIMENA_MAX_CONNECTIONS_PER_ADDRESS="2")
+
+    def knock(held: socket.socket) -> bytes:
+        held.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+        return held.recv(12)
+
+    def connect(source: str = "127.0.0.1") -> socket.socket:
+        return socket.create_connection((door.host, door.port), PATIENCE, source_address=(source, 0))
+
+    with connect() as first, connect() as second:
+        assert [knock(held) for held in (first, second)] == [b"HTTP/1.1 200"] * 2
+        with connect() as third:
+            (answer,) = read_answers(third)
+        assert (answer.status, answer.code) == (503, "unavailable")
+        with connect("127.0.0.2") as other:
+            assert knock(other) == b"HTTP/1.1 200", "another address has connections of its own"
+        second.close()
+        deadline = time.monotonic() + PATIENCE
+        while time.monotonic() < deadline:
+            with connect() as again:
+                if knock(again) == b"HTTP/1.1 200":
+                    break
+        else:
+            pytest.fail("a connection that was closed still counts")
+    proxy = start_door(LIMENA_MAX_CONNECTIONS_PER_ADDRESS="1", LIMENA_TRUSTED_PROXIES="127.0.0.0/8")
+    with proxy.connect() as first, proxy.connect() as second:
+        assert [knock(held) for held in (first, second)] == [b"HTTP/1.1 200"] * 2, "everybody comes from a proxy's"
 
 
 # Times

@@ -23,6 +23,9 @@ WORDS = ("Ada Lovelace", "ada.lovelace@analytical.example", "Analytical Engines"
         "password1234", "Password1234", "qwertyuiop12", "123456789012", "aaaaaaaaaaaaaaaa", "iloveyou2020",
         "Ada Lovelace", "adalovelace1815", "lovelace1815", "ada.lovelace@analytical.example", "AnalyticalEngines",
         "limenalimena", "p@ssw0rd1234", "a" * 256,
+        "Ada Lovelace Analytical Engines", "Lovelace, Ada (Analytical)", "engines.lovelace.limena.12",
+        "l-o-v-e-l-a-c-e analytical", "L0velace 4nalytical Eng1nes", "Lövelace Ànalytical 99",
+        "ecalevol-senigne-anemil",
     ],
 )  # fmt: skip
 def test_what_is_easy_to_guess(password: str) -> None:
@@ -37,6 +40,8 @@ def test_what_is_easy_to_guess(password: str) -> None:
         "quilted marmot sings 47",
         "x7#kQ!2mLp$9v",
         "ß漢字кот語彙豊富だ",
+        "correct horse lovelace battery",
+        "limena zhaq-9wep-klma",
     ],
 )
 def test_what_is_not(password: str) -> None:

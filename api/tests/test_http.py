@@ -67,7 +67,8 @@ def test_production_sends_hsts_and_a_secure_cookie(api: Api, start_api: Callable
     assert match is not None
     assert int(match[1]) >= 31_536_000
     cookies = production.person().log_in().headers.get_list("set-cookie")
-    assert [cookie.partition("=")[0] for cookie in cookies] == ["__Secure-limena_refresh", "limena_csrf"]
+    names = ["__Secure-limena_refresh", "__Host-limena_csrf", "__Secure-limena_device"]
+    assert [cookie.partition("=")[0] for cookie in cookies] == names
     assert all("; Secure" in cookie for cookie in cookies)
 
 

@@ -246,7 +246,7 @@ def succeed_in_auth(api: Api, endpoint: Endpoint) -> httpx.Response:
     name = path.removeprefix("/api/v1/auth/")
     match name:
         case "verify":
-            bodies[name] = {"token": ask_to_register(api)}
+            bodies[name] = {"token": ask_to_register(api), "password": "seven violet umbrellas hum"}
         case "invitations/accept":
             _, token = invite(api, new.client)
             return api.client().post(path, json={"token": token, "password": PASSWORD, "display_name": "New"})

@@ -28,8 +28,8 @@ def run(work: Coroutine[Any, Any, T]) -> T:
 
 
 @asynccontextmanager
-async def hasher(workers: int = 2) -> AsyncIterator[PasswordHasher]:
-    made = PasswordHasher(COST, workers)
+async def hasher(workers: int = 2, cost: int = COST) -> AsyncIterator[PasswordHasher]:
+    made = PasswordHasher(cost, workers)
     try:
         yield made
     finally:
@@ -121,6 +121,45 @@ def test_a_missing_or_malformed_hash_is_false_and_costs_one_real_comparison(
     assert run(work()) is False
     # Not measured by the clock: the same work, at the same cost, was done.
     assert [hashed[:7] for hashed in compared] == [b"$2b$04$"]
+
+
+@pytest.mark.parametrize("stored_cost", [None, 4, 5, 6])
+@pytest.mark.parametrize("highest_cost", [None, 4, 6, 31])
+def test_what_fails_takes_as_long_whatever_the_hash_costs(
+    stored_cost: int | None, highest_cost: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Counted in rounds of bcrypt, not timed: an unknown address, an account whose hash is an old one, and one whose
+    hash is new are the same work. What is right is not made to wait."""
+    monkeypatch.setattr(passwords, "_MAXIMUM_COST", 7)
+    stored = None if stored_cost is None else passwords.hash_password("correct horse", stored_cost)
+    rounds: list[int] = []
+    check, make = bcrypt.checkpw, bcrypt.hashpw
+
+    def checked(password: bytes, hashed: bytes) -> bool:
+        rounds.append(2 ** int(hashed[4:6]))
+        return check(password, hashed)
+
+    def made(password: bytes, salt: bytes) -> bytes:
+        rounds.append(2 ** int(salt[4:6]))
+        return make(password, salt)
+
+    async def work(password: str) -> bool:
+        async with hasher(cost=5) as one:
+            monkeypatch.setattr(bcrypt, "checkpw", checked)
+            monkeypatch.setattr(bcrypt, "hashpw", made)
+            rounds.clear()
+            try:
+                return await one.verify(password, stored, highest_cost=highest_cost)
+            finally:
+                monkeypatch.setattr(bcrypt, "hashpw", make)
+                monkeypatch.setattr(bcrypt, "checkpw", check)
+
+    assert run(work("wrong")) is False
+    dearest = max(5, min(highest_cost or 0, 7), stored_cost or 0)
+    assert sum(rounds) == 2**dearest
+    if stored_cost is not None:
+        assert run(work("correct horse")) is True
+        assert rounds == [2**stored_cost]
 
 
 def test_the_dummy_matches_nothing_that_it_could_be_asked_for() -> None:

@@ -529,8 +529,9 @@ def test_a_registration_is_completed_with_the_token_in_the_mail_and_a_known_addr
     token = link_in(mails["new@example.org"]).partition(f"{BASE_URL}/verify#token=")[2]
     ((made,),) = query(
         database,
-        "select limena.verify_registration(p_token_hash => %s)",
+        "select limena.verify_registration(p_token_hash => %s, p_new_hash => %s)",
         hashlib.sha256(token.encode()).digest(),
+        "$2b$04$" + "/" * 53,
         user="limena_auth",
     )
     assert made["user"]["email"] == "new@example.org"

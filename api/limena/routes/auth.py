@@ -12,6 +12,7 @@ import json
 import logging
 import secrets
 import time
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 from uuid import UUID, uuid4
@@ -21,7 +22,8 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from limena import mail_tokens
-from limena.authentication import access_token_of, refresh_cookie_name
+from limena.authentication import REFRESH_PATH, access_token_of, refresh_cookie_name
+from limena.cookies import cookie_name, values_of
 from limena.disconnect import while_connected
 from limena.errors import FieldError, Problem
 from limena.input import Field
@@ -44,9 +46,16 @@ from limena.values import TYPES, Json, Wire, encode
 log = logging.getLogger("limena")
 
 REFRESH_TOKEN_SECONDS: Final = 7 * 24 * 60 * 60
-AUTH_PATH: Final = "/api/v1/auth/"
+AUTH_PATH: Final = REFRESH_PATH
 QUIET_SECONDS: Final = 0.3
 """No answer that must not tell whether an address is known comes sooner: writing the mail that it gets takes time."""
+RECORDING_SECONDS: Final = 0.1
+"""For a failed log-in, after the password was compared: it is recorded in each of the person's tenants, and how many
+they are, or that there is nobody, is not to be told by the time that it takes."""
+REGISTRANT_COOKIE: Final = "limena_registrant"
+REGISTRANT_SECONDS: Final = 24 * 60 * 60
+"""As long as the link in the mail is good."""
+MAX_REFRESH_ATTEMPTS: Final = 5
 
 _TEXT: Final = Field(TYPES["text"])
 _LOG_IN: Final = {
@@ -72,31 +81,39 @@ async def csrf_token(request: Request) -> Response:
 async def log_in(request: Request) -> Response:
     """Verifies a password and opens a session. A failure is recorded, and takes as long for an unknown address."""
     services, body = services_of(request), request.state.body
-    email, password = {"p_email": body["email"]}, _text(body["password"])
+    email, password = _text(body["email"]), _text(body["password"])
     refused: str | None = None
     while True:
         found = await _attempt(request, email)
         stored = found["password_hash"]
         if refused is not None and stored == refused:
             break  # not a member of that tenant
+        comparing = services.hasher.verify(password, stored, highest_cost=found["highest_cost"])
         try:
-            is_right = await while_connected(request, services.hasher.verify(password, stored))
+            is_right = await while_connected(request, comparing)
         except ClientDisconnect:
             # On record like any other, or hanging up early would hide guesses.
-            await services.database.call_auth("record_failed_log_in", email, request=request)
+            await _record_failure(request, email)
+            raise
+        except HashingBusy:
+            await _take_back(request, email)
             raise
         if not is_right:
             break
         try:
-            response = await _open_session(request, UUID(found["user_id"]), stored, tenant_id=body.get("tenant_id"))
+            response = await _open_session(
+                request, UUID(found["user_id"]), stored, counted_for=email, tenant_id=body.get("tenant_id")
+            )
         except Problem as problem:
+            if problem.status >= 500:
+                await _take_back(request, email)
             if problem.status != 401 or refused is not None:
                 raise
             refused = stored  # or it was replaced this very moment: by a log-in that rehashed, if it still fits
             continue
         await _rehash(request, found["user_id"], password, stored)
         return response
-    await services.database.call_auth("record_failed_log_in", email, request=request)
+    await _record_failure(request, email)
     raise Problem("unauthenticated", "The e-mail address or the password is wrong, or you are not in that tenant.")
 
 
@@ -112,9 +129,16 @@ async def register(request: Request) -> Response:
 
     if services.settings.registration == "verified":
         outbox_id, token_hash = _new_mail(services)
-        mail = {"p_outbox_id": outbox_id, "p_token_hash": token_hash}
+        registrant = secrets.token_urlsafe(32)
+        mail = {
+            "p_outbox_id": outbox_id,
+            "p_token_hash": token_hash,
+            "p_registrant_hash": encode(secret_hash(registrant)),
+        }
         await services.database.call_auth("request_registration", person | mail, request=request)
-        return await _accepted(started)
+        response = await _accepted(started)
+        _set_registrant_cookie(services, response, registrant)
+        return response
 
     try:
         made = _object(await services.database.call_auth("register_user", person, request=request))
@@ -126,17 +150,27 @@ async def register(request: Request) -> Response:
 
 
 async def verify(request: Request) -> Response:
-    services = services_of(request)
+    """The link proves who reads the mailbox. Who chose the password is proved by the browser's cookie, or does not
+    matter, because whoever follows the link chooses one now."""
+    services, body = services_of(request), request.state.body
     if services.settings.registration == "closed":
         raise _closed()
-    token = {"p_token_hash": _token_hash(request.state.body["token"])}
+    token = {"p_token_hash": _token_hash(body["token"])}
+    proof: dict[str, Wire] = {"p_registrant_hash": _registrant_hash(request)}
+    if body.get("password") is not None:
+        person = _object(await services.database.call_auth("find_registration", token, request=request))
+        if not person:
+            raise _used_up()
+        proof["p_new_hash"] = encode(await _new_hash(services, "password", _text(body["password"]), _words(person)))
     try:
-        made = _object(await services.database.call_auth("verify_registration", token, request=request))
+        made = _object(await services.database.call_auth("verify_registration", token | proof, request=request))
     except Problem as problem:
         if problem.code == "not_found":
             raise _used_up() from None
         raise
-    return await _open_session(request, UUID(made["user"]["id"]), made["password_hash"])
+    response = await _open_session(request, UUID(made["user"]["id"]), made["password_hash"])
+    _clear_registrant_cookie(services, response)
+    return response
 
 
 async def accept_invitation(request: Request) -> Response:
@@ -152,7 +186,7 @@ async def accept_invitation(request: Request) -> Response:
     if invitation["is_known"]:
         if body.get("password") is None:
             raise Problem("unauthenticated", "This address has an account. Log in, or give its password.")
-        return await _accept_by_password(request, token, encode(invitation["email"]), _text(body["password"]))
+        return await _accept_by_password(request, token, invitation["email"], _text(body["password"]))
 
     missing = [name for name in ("password", "display_name") if body.get(name) is None]
     if missing:
@@ -200,14 +234,19 @@ async def _accept_in_session(request: Request, token: dict[str, Wire]) -> Respon
     return _json(joined | _bearer(access_token))
 
 
-async def _accept_by_password(request: Request, token: dict[str, Wire], email: Wire, password: str) -> Response:
+async def _accept_by_password(request: Request, token: dict[str, Wire], email: str, password: str) -> Response:
     """Counts as a log-in does, so that an invitation is no way to guess a password."""
     services = services_of(request)
     refused: str | None = None
     while True:
-        stored = (await _attempt(request, {"p_email": email}))["password_hash"]
-        if stored == refused or not await services.hasher.verify(password, stored):
-            await services.database.call_auth("record_failed_log_in", {"p_email": email}, request=request)
+        stored = (await _attempt(request, email))["password_hash"]
+        try:
+            is_right = stored != refused and await services.hasher.verify(password, stored)
+        except HashingBusy:
+            await _take_back(request, email)
+            raise
+        if not is_right:
+            await _record_failure(request, email)
             raise Problem("unauthenticated", "The password is wrong.")
         try:
             joined = await _accept(request, token | {"p_verified_hash": encode(stored)})
@@ -217,24 +256,40 @@ async def _accept_by_password(request: Request, token: dict[str, Wire], email: W
             refused = stored  # or it was replaced this very moment, by a log-in that rehashed
             continue
         tenant_id = encode(joined["tenant"]["id"])
-        return await _open_session(request, UUID(joined["user"]["id"]), stored, tenant_id=tenant_id)
+        user_id = UUID(joined["user"]["id"])
+        return await _open_session(request, user_id, stored, counted_for=email, tenant_id=tenant_id)
 
 
 async def refresh(request: Request) -> Response:
     """A new access token, and the next refresh token in place of the one that was shown. Tabs that ask at the same
     moment with the same token share one answer."""
+    tokens: list[RefreshToken] = request.state.refresh_tokens
     services = services_of(request)
-    shown: RefreshToken = request.state.refresh_token
+    # Of the session that the page means; then whatever there is, as for a page that shows an access token as well.
+    meant = [token for token in tokens if services.csrf.fits(request, token.session_secret)]
+    refusal: Problem | None = None
+    for token in (meant or tokens)[:MAX_REFRESH_ATTEMPTS]:
+        try:
+            access_token, refresh_token, expires_at = await _refresh_once(request, services, token)
+        except Problem as problem:
+            if problem.status != 401:
+                raise
+            refusal = refusal or problem
+            continue
+        response = _json(_bearer(access_token))
+        _set_refresh_cookie(services, response, refresh_token, expires_at)
+        return response
+    raise refusal or Problem("session_revoked")
+
+
+async def _refresh_once(request: Request, services: Services, shown: RefreshToken) -> tuple[str, str, datetime]:
     pending = services.refreshes.get(shown.token_id)
     if pending is None:
         pending = asyncio.ensure_future(_refresh(request, services, shown))
         services.refreshes[shown.token_id] = pending
         pending.add_done_callback(lambda done: _forget_refresh(services, shown.token_id, done))
     # Who hangs up takes the answer away from nobody.
-    access_token, refresh_token, expires_at = await asyncio.shield(pending)
-    response = _json(_bearer(access_token))
-    _set_refresh_cookie(services, response, refresh_token, expires_at)
-    return response
+    return await asyncio.shield(pending)
 
 
 def _forget_refresh(services: Services, token_id: str, done: asyncio.Future[tuple[str, str, datetime]]) -> None:
@@ -252,9 +307,11 @@ async def _refresh(request: Request, services: Services, shown: RefreshToken) ->
     try:
         session = _object(await services.database.call_auth("refresh_session", hashes, request=request))
     except Problem as problem:
-        if problem.status == 401:
-            raise Problem("session_revoked") from None
-        raise
+        if problem.status != 401:
+            raise
+        if shown.is_over:
+            raise Problem("unauthenticated", "The refresh token is over. Log in.") from None
+        raise Problem("session_revoked") from None
     if session["outcome"] == "reused":
         raise Problem("session_revoked", "This refresh token was used before, so its session has ended. Log in again.")
     issued_at, expires_at = (datetime.fromtimestamp(session[name], UTC) for name in ("issued_at", "expires_at"))
@@ -312,16 +369,24 @@ async def change_password(request: Request) -> Response:
             raise Problem("session_revoked")
         if hashed is None:
             await _check_new(services, "new_password", new, _words(person))
-        await _attempt(request, {"p_email": encode(person["email"])})
-        if not await services.hasher.verify(current, person["password_hash"]):
-            email = {"p_email": encode(person["email"])}
-            await services.database.call_auth("record_failed_log_in", email, request=request)
-            raise Problem.of_field("current_password", "is wrong")
-        hashed = hashed or await services.hasher.hash(new)
-        hashes = {"p_old_hash": encode(person["password_hash"]), "p_new_hash": encode(hashed)}
+        email = person["email"]
+        await _attempt(request, email)
         try:
-            await services.database.call_auth("change_password", session | hashes, request=request)
+            is_right = await services.hasher.verify(current, person["password_hash"])
+            hashed = hashed or (await services.hasher.hash(new) if is_right else None)
+        except HashingBusy:
+            await _take_back(request, email)
+            raise
+        if hashed is None:
+            await _record_failure(request, email)
+            raise Problem.of_field("current_password", "is wrong")
+        hashes = {"p_old_hash": encode(person["password_hash"]), "p_new_hash": encode(hashed)}
+        device = {"p_device_hash": _device_hash(request, email)}
+        try:
+            await services.database.call_auth("change_password", session | hashes | device, request=request)
         except Problem as problem:
+            if problem.status >= 500:
+                await _take_back(request, email)
             if problem.status != 401 or verified is not None:
                 raise
             verified = person["password_hash"]  # replaced this very moment, by a log-in that rehashed; or session over
@@ -351,27 +416,54 @@ async def reset_password(request: Request) -> Response:
         if problem.code == "not_found":
             raise _used_up() from None
         raise
-    return Response(status_code=204)
+    # Whoever proved that the mailbox is theirs is nobody whom strangers can keep waiting.
+    response = Response(status_code=204)
+    services.devices.remember(request, response, person["email"])
+    return response
 
 
 # What they share
 # ---------------------------------------------------------------------------------------------------------------------
 
 
-async def _attempt(request: Request, email: dict[str, Wire]) -> dict[str, Any]:
+async def _attempt(request: Request, email: str) -> dict[str, Any]:
     """Counts an attempt before the password is looked at. Raises `Problem` 429 when it comes too soon."""
-    found = _object(await services_of(request).database.call_auth("begin_log_in", email, request=request))
+    subject = {"p_email": encode(email), "p_device_hash": _device_hash(request, email)}
+    found = _object(await services_of(request).database.call_auth("begin_log_in", subject, request=request))
     if found["retry_after"]:
         detail = "Too many log-ins failed for this account or from this address. Wait before the next."
         raise Problem("rate_limited", detail, headers={"Retry-After": str(found["retry_after"])})
     return found
 
 
+async def _take_back(request: Request, email: str) -> None:
+    """The attempt was no guess that got an answer: what it counted goes, if the database is there to forget it."""
+    subject = {"p_email": encode(email), "p_device_hash": _device_hash(request, email)}
+    with suppress(Problem):
+        await services_of(request).database.call_auth("take_back_log_in", subject, request=request)
+
+
+async def _record_failure(request: Request, email: str) -> None:
+    started = time.monotonic()
+    await services_of(request).database.call_auth("record_failed_log_in", {"p_email": encode(email)}, request=request)
+    await asyncio.sleep(max(0.0, started + RECORDING_SECONDS - time.monotonic()))
+
+
+def _device_hash(request: Request, email: str) -> Wire:
+    return encode(services_of(request).devices.hash_of(request, email))
+
+
 async def _open_session(
-    request: Request, user_id: UUID, password_hash: str, *, tenant_id: Wire = None, status: int = 200
+    request: Request,
+    user_id: UUID,
+    password_hash: str,
+    *,
+    counted_for: str | None = None,
+    tenant_id: Wire = None,
+    status: int = 200,
 ) -> Response:
-    """A session for someone who has just proved to be who they are. Raises `Problem` 401 when `password_hash` is no
-    longer theirs, or the tenant not."""
+    """A session for someone who has just proved to be who they are. `counted_for`: the address with which `_attempt`
+    counted. Raises `Problem` 401 when `password_hash` is no longer theirs, or the tenant not."""
     services = services_of(request)
     secret, token_id, now = new_session_secret(), secrets.token_urlsafe(32), datetime.now(UTC)
     arguments = {
@@ -380,6 +472,8 @@ async def _open_session(
         "p_secret_hash": encode(secret_hash(secret)),
         "p_refresh_hash": encode(secret_hash(token_id)),
         "p_tenant_id": tenant_id,
+        "p_device_hash": None if counted_for is None else _device_hash(request, counted_for),
+        "p_was_counted": b"true" if counted_for is not None else b"false",
     }
     opened = _object(await services.database.call_auth("log_in", arguments, request=request))
     expires_at = now + timedelta(seconds=REFRESH_TOKEN_SECONDS)
@@ -396,6 +490,7 @@ async def _open_session(
     response = _json(opened | _bearer(access_token), status)
     _set_refresh_cookie(services, response, refresh_token, expires_at)
     services.csrf.set_cookie(response, services.csrf.token_of(secret))
+    services.devices.remember(request, response, opened["user"]["email"])
     return response
 
 
@@ -494,6 +589,32 @@ def _set_refresh_cookie(services: Services, response: Response, token: str, expi
     )
 
 
+def _set_registrant_cookie(services: Services, response: Response, registrant: str) -> None:
+    is_production = services.settings.environment == "production"
+    response.set_cookie(
+        cookie_name(REGISTRANT_COOKIE, path="/", is_production=is_production),
+        registrant,
+        max_age=REGISTRANT_SECONDS,
+        path="/",
+        secure=is_production,
+        httponly=True,
+        samesite="lax",
+    )
+
+
+def _clear_registrant_cookie(services: Services, response: Response) -> None:
+    is_production = services.settings.environment == "production"
+    name = cookie_name(REGISTRANT_COOKIE, path="/", is_production=is_production)
+    response.delete_cookie(name, path="/", secure=is_production, httponly=True, samesite="lax")
+
+
+def _registrant_hash(request: Request) -> Wire:
+    """Of the secret that this browser got when it registered. None without one; with two, one is planted."""
+    is_production = services_of(request).settings.environment == "production"
+    shown = values_of(request, cookie_name(REGISTRANT_COOKIE, path="/", is_production=is_production))
+    return encode(secret_hash(shown[0])) if len(shown) == 1 and shown[0].isascii() else None
+
+
 def _clear_cookies(services: Services, response: Response) -> None:
     is_production = services.settings.environment == "production"
     response.delete_cookie(
@@ -562,10 +683,15 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
         path=f"{AUTH_PATH}verify",
         tag="identity",
         summary="Follow the link of a registration",
-        description="Makes the account that was asked for, and logs in. The link is good once, for one day.",
+        description=(
+            "Makes the account that was asked for, and logs in. The link is good once, for one day. In the browser "
+            "that registered (by its cookie limena_registrant) the password is the one that was given then. Anywhere "
+            "else a password is needed, which becomes the account's: without it the answer is 422 for the field "
+            "password, and the link stays good. So nobody gets an account whose password a stranger knows."
+        ),
         handler=verify,
-        procedures=("verify_registration", "log_in"),
-        body={"token": _TEXT},
+        procedures=("find_registration", "verify_registration", "log_in"),
+        body={"token": _TEXT, "password": Field(TYPES["text"], required=False, nullable=True)},
         answer="LogIn",
         errors=("unauthenticated", "forbidden", "not_found", "conflict"),
         example={"token": "W5sBvyP2kq9mJc0rT8hXzL1dNfGaUe4iOoQ7S3EwYxA"},
@@ -581,7 +707,7 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
             "several failures the next attempt must wait, longer each time."
         ),
         handler=log_in,
-        procedures=("begin_log_in", "log_in", "record_failed_log_in", "rehash_password"),
+        procedures=("begin_log_in", "log_in", "record_failed_log_in", "rehash_password", "take_back_log_in"),
         body=_LOG_IN,
         answer="LogIn",
         errors=("unauthenticated", "rate_limited"),
@@ -602,6 +728,7 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
             "find_invitation",
             "accept_invitation",
             "begin_log_in",
+            "take_back_log_in",
             "record_failed_log_in",
             "log_in",
         ),
@@ -673,7 +800,7 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
         description="Ends the person's other sessions.",
         caller=Caller.SESSION,
         handler=change_password,
-        procedures=("find_password", "begin_log_in", "record_failed_log_in", "change_password"),
+        procedures=("find_password", "begin_log_in", "record_failed_log_in", "change_password", "take_back_log_in"),
         body={"current_password": _TEXT, "new_password": _TEXT},
         status=204,
         answer=None,

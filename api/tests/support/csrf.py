@@ -37,7 +37,8 @@ class PageClient(httpx.Client):
             # By hand: a jar keeps a Secure cookie from a server without TLS.
             cookies = [one for one in request.headers.get("cookie", "").split("; ") if one]
             cookies = [one for one in cookies if not one.startswith("limena_csrf=")]
-            request.headers["cookie"] = "; ".join([*cookies, f"limena_csrf={token}"])
+            names = ("limena_csrf", "__Host-limena_csrf")  # of development, and of production
+            request.headers["cookie"] = "; ".join([*cookies, *(f"{name}={token}" for name in names)])
             request.headers[HEADER] = token
         return super().send(request, **options)
 

@@ -6,12 +6,13 @@
 -- The counters are locked in one order: no deadlock. An attempt that is refused does not count: hammering does not
 -- lengthen the wait.
 --
--- An unknown address counts and answers as a known one does, but for the hash.
+-- An unknown address counts and answers as a known one does, but for the hash. highest_cost is what the slowest
+-- comparison would cost: whoever makes every failure take that long tells nobody whose hash is an old one.
 --
 -- SECURITY DEFINER because it comes before a tenant is known, and no role may read password hashes. For limena_auth
 -- alone.
-create or replace function limena.begin_log_in(p_email text, p_ip inet default null)
-returns table (user_id uuid, password_hash text, retry_after integer)
+create or replace function limena.begin_log_in(p_email text, p_ip inet default null, p_device_hash bytea default null)
+returns table (user_id uuid, password_hash text, retry_after integer, highest_cost integer)
 language plpgsql
 volatile
 security definer
@@ -24,7 +25,7 @@ declare
 begin
     for v_subject in
         select s.subject
-        from limena_private.log_in_subjects(p_email => p_email, p_ip => p_ip) as s
+        from limena_private.log_in_subjects(p_email => p_email, p_ip => p_ip, p_device_hash => p_device_hash) as s
         where s.does_block
         order by s.subject
     loop
@@ -44,7 +45,7 @@ begin
     end loop;
 
     select coalesce(max(f.blocked_until), '-infinity') into v_blocked_until
-    from limena_private.log_in_subjects(p_email => p_email, p_ip => p_ip) as s
+    from limena_private.log_in_subjects(p_email => p_email, p_ip => p_ip, p_device_hash => p_device_hash) as s
     inner join limena.log_in_failures as f on s.subject = f.subject
     where s.does_block;
     if v_blocked_until > clock_timestamp() then
@@ -58,23 +59,28 @@ begin
         select
             null::uuid,
             null::text,
-            greatest(1, ceil(extract(epoch from v_blocked_until - clock_timestamp())))::integer;
+            greatest(1, ceil(extract(epoch from v_blocked_until - clock_timestamp())))::integer,
+            null::integer;
         return;
     end if;
 
     update limena.log_in_failures as f
     set blocked_until = clock_timestamp() + least(s.longest, make_interval(secs => 2 ^ least(f.failures - s.free, 20)))
-    from limena_private.log_in_subjects(p_email => p_email, p_ip => p_ip) as s
+    from limena_private.log_in_subjects(p_email => p_email, p_ip => p_ip, p_device_hash => p_device_hash) as s
     where f.subject = s.subject and f.failures > s.free and s.does_block;
 
     return query
-    select u.id, u.password_hash, 0
+    select
+        u.id,
+        u.password_hash,
+        0,
+        (select max(substring(c.password_hash from 5 for 2))::integer from limena.users as c)
     from (select lower(btrim(p_email)) as email) as a
     left join limena.users as u on a.email = u.email;
 end;
 $$;
 
-comment on function limena.begin_log_in(text, inet) is
-'One row: the user and bcrypt hash behind an address (NULL for an unknown one), and the seconds to wait before the next attempt (then without a hash).';
+comment on function limena.begin_log_in(text, inet, bytea) is
+'One row: the user and bcrypt hash behind an address (NULL for an unknown one), the seconds to wait before the next attempt (then without a hash), and the highest bcrypt cost of all hashes. p_device_hash: SHA-256 of a device cookie that was verified for this account.';
 
-grant execute on function limena.begin_log_in(text, inet) to limena_auth;
+grant execute on function limena.begin_log_in(text, inet, bytea) to limena_auth;

@@ -5,6 +5,7 @@ create or replace function limena.change_password(
     p_secret_hash bytea,
     p_old_hash text,
     p_new_hash text,
+    p_device_hash bytea default null,
     p_request_id text default null,
     p_ip inet default null,
     p_user_agent text default null
@@ -39,7 +40,9 @@ begin
         p_ip => p_ip,
         p_user_agent => p_user_agent
     );
-    perform limena_private.take_back_attempt(p_email => v_session.email, p_ip => p_ip);
+    perform limena_private.take_back_attempt(
+        p_email => v_session.email, p_ip => p_ip, p_device_hash => p_device_hash
+    );
     update limena.users as u
     set password_hash = p_new_hash, password_changed_at = clock_timestamp()
     where u.id = v_session.user_id and u.password_hash = p_old_hash;
@@ -55,7 +58,7 @@ begin
 end;
 $$;
 
-comment on function limena.change_password(bytea, text, text, text, inet, text) is
+comment on function limena.change_password(bytea, text, text, bytea, text, inet, text) is
 'Sets a new bcrypt hash in place of the one that was verified, and ends the person''s other sessions and open resets. Raises 28000 when the session is over or the hash no longer current.';
 
-grant execute on function limena.change_password(bytea, text, text, text, inet, text) to limena_auth;
+grant execute on function limena.change_password(bytea, text, text, bytea, text, inet, text) to limena_auth;

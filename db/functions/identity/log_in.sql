@@ -9,6 +9,8 @@ create or replace function limena.log_in(
     p_secret_hash bytea,
     p_refresh_hash bytea,
     p_tenant_id uuid default null,
+    p_device_hash bytea default null,
+    p_was_counted boolean default true,
     p_request_id text default null,
     p_ip inet default null,
     p_user_agent text default null
@@ -51,7 +53,11 @@ begin
     end if;
 
     -- Before there is a session, which makes this place known.
-    perform limena_private.take_back_attempt(p_email => v_user.email, p_ip => p_ip);
+    if p_was_counted then
+        perform limena_private.take_back_attempt(
+            p_email => v_user.email, p_ip => p_ip, p_device_hash => p_device_hash
+        );
+    end if;
 
     perform limena_private.seal_context(
         p_tenant_id => null,
@@ -78,7 +84,7 @@ begin
 end;
 $$;
 
-comment on function limena.log_in(uuid, text, bytea, bytea, uuid, text, inet, text) is
-'Opens a session for 30 days with a first refresh token for 7. p_password_hash: the stored hash that was verified; p_secret_hash, p_refresh_hash: SHA-256 of the session''s secret and of the refresh token''s jti. Raises 28000 when the hash is no longer current or the user is not in p_tenant_id.';
+comment on function limena.log_in(uuid, text, bytea, bytea, uuid, bytea, boolean, text, inet, text) is
+'Opens a session for 30 days with a first refresh token for 7. p_password_hash: the stored hash that was verified; p_secret_hash, p_refresh_hash: SHA-256 of the session''s secret and of the refresh token''s jti; p_device_hash: what begin_log_in was told; p_was_counted: false where begin_log_in was not called, as after a registration. Raises 28000 when the hash is no longer current or the user is not in p_tenant_id.';
 
-grant execute on function limena.log_in(uuid, text, bytea, bytea, uuid, text, inet, text) to limena_auth;
+grant execute on function limena.log_in(uuid, text, bytea, bytea, uuid, bytea, boolean, text, inet, text) to limena_auth;

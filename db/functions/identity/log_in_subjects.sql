@@ -5,8 +5,12 @@
 -- blocks for more than 10 seconds, and not at all where the person logged in before: a stranger slows down a guesser,
 -- and never locks the owner out. IPv6 counts by /64, which is what one customer of a provider has.
 --
+-- A browser in which the account's owner has logged in before is counted apart from all of that, by its device cookie
+-- (OWASP, "Slow down online guessing attacks with device cookies"): what strangers do, from wherever, does not delay
+-- it; and whoever steals one has a counter like anyone else. The API verifies that the cookie is of this account.
+--
 -- SECURITY INVOKER: only definer functions can call it, as limena_owner.
-create or replace function limena_private.log_in_subjects(p_email text, p_ip inet)
+create or replace function limena_private.log_in_subjects(p_email text, p_ip inet, p_device_hash bytea)
 returns table (kind text, subject bytea, free integer, longest interval, does_block boolean)
 language plpgsql
 stable
@@ -24,6 +28,13 @@ declare
             and case family(s.ip) when 6 then network(set_masklen(s.ip, 64))::text else host(s.ip) end = v_network
     );
 begin
+    if p_device_hash is not null then
+        return query
+        select
+            'device', sha256(convert_to(concat_ws(chr(10), 'device', encode(p_device_hash, 'hex'), v_account), 'UTF8')), 5,
+            interval '15 minutes', true;
+        return;
+    end if;
     return query
     select k.kind, sha256(convert_to(concat_ws(chr(10), k.kind, k.network, k.account), 'UTF8')), k.free, k.longest,
         k.kind <> 'account' or not v_is_known_place
@@ -36,5 +47,5 @@ begin
 end;
 $$;
 
-comment on function limena_private.log_in_subjects(text, inet) is
+comment on function limena_private.log_in_subjects(text, inet, bytea) is
 'The counters of a log-in: what is counted, its SHA-256, failures without a delay, longest delay, whether it can block here.';

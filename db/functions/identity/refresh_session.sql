@@ -2,7 +2,8 @@
 -- that show the same token get the same successor, and no token is kept here to be given out again.
 --
 -- What an attacker would try: use a stolen token that its owner has used (after 10 seconds it ends the whole family,
--- and says so in the log; this commits, and so returns a result and does not raise); race the owner (the parent's row
+-- and says so in the log, were the token over by then or not; this commits, and so returns a result and does not
+-- raise); race the owner (the parent's row
 -- is locked: one rotation, whoever comes first); extend a session for ever (no successor outlives the session, 30 days
 -- from log-in).
 --
@@ -38,7 +39,8 @@ begin
     from limena.sessions as s
     inner join limena.users as u on s.user_id = u.id
     where s.id = v_token.session_id and s.ended_at is null and s.expires_at > clock_timestamp();
-    if not found or v_token.expires_at <= clock_timestamp() then
+    -- A spent one that is over tells of a thief as well as one that is not.
+    if not found or (v_token.expires_at <= clock_timestamp() and v_token.spent_at is null) then
         raise exception 'the refresh token is not valid' using errcode = '28000';
     end if;
 

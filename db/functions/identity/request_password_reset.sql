@@ -42,10 +42,10 @@ begin
     end if;
 
     insert into limena.password_resets (user_id, token_hash) values (v_user.id, p_token_hash);
-    insert into limena.outbox (tenant_id, id, template, recipient, parameters)
+    insert into limena.outbox (tenant_id, id, template, recipient, parameters, expires_at)
     values (
         limena_private.platform_tenant_id(), p_outbox_id, 'password_reset', v_user.email,
-        jsonb_build_object('display_name', v_user.display_name)
+        jsonb_build_object('display_name', v_user.display_name), now() + interval '1 hour'
     );
     perform limena_private.record_user_event(
         p_user_id => v_user.id,

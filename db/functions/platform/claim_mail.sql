@@ -1,6 +1,7 @@
 -- Work for one worker: mail that is due, leased for five minutes. Any number of workers ask at once, and each row goes
 -- to one (SKIP LOCKED). A worker that dies leaves its lease to run out: mail is sent at least once, and its Message-ID,
--- made of the row's id, makes repeats harmless.
+-- made of the row's id, makes repeats harmless. What is worth nothing any more is abandoned instead: a link after its
+-- hour would lead nowhere.
 --
 -- SECURITY DEFINER because no role may read the outbox. For limena_maintenance alone.
 create or replace function limena.claim_mail(p_limit integer default 10)
@@ -11,13 +12,28 @@ security definer
 set search_path = pg_catalog, pg_temp
 as $$
 begin
+    update limena.outbox as o
+    set abandoned_at = clock_timestamp()
+    from (
+        select d.tenant_id, d.id
+        from limena.outbox as d
+        where d.delivered_at is null and d.abandoned_at is null and d.due_at <= clock_timestamp() and d.expires_at <= clock_timestamp()
+        order by d.due_at
+        limit 1000
+        for update skip locked
+    ) as over
+    where o.tenant_id = over.tenant_id and o.id = over.id;
+
     return query
     update limena.outbox as o
     set attempts = o.attempts + 1, due_at = clock_timestamp() + interval '5 minutes'
     from (
         select d.tenant_id, d.id
         from limena.outbox as d
-        where d.delivered_at is null and d.abandoned_at is null and d.due_at <= clock_timestamp()
+        where d.delivered_at is null
+            and d.abandoned_at is null
+            and d.due_at <= clock_timestamp()
+            and (d.expires_at is null or d.expires_at > clock_timestamp())
         order by d.due_at
         limit limena.page_limit(p_limit)
         for update skip locked

@@ -97,7 +97,7 @@ begin
                 e.tenant
             )
             and (
-                coalesce(e.text !~ '^\(\(SELECTcovers_all\(\)\)(AND\(\w+>=CASEWHEN\(SELECTcovers_all\(\)\)THEN''[0-]*''::(uuid|text)ELSENULL::(uuid|text)END\))+\)$', true)
+                coalesce(e.text !~ '^\(\(SELECTcovers_all\(\)\)(AND\((\w+|LEAST\(\w+,\w+\))>=CASEWHEN\(SELECTcovers_all\(\)\)THEN''([0-]*|-infinity)''::(uuid|text|timestampwithtimezone)ELSENULL::(uuid|text|timestampwithtimezone)END\))+\)$', true)
                 or c.relname = 'tenants'
                 or exists (
                     select from pg_attribute as a

@@ -16,6 +16,7 @@ using (
     (select limena.covers_all())
     and id >= case when (select limena.covers_all()) then '00000000-0000-0000-0000-000000000000'::uuid end
     and user_id >= case when (select limena.covers_all()) then '00000000-0000-0000-0000-000000000000'::uuid end
+    and expires_at >= case when (select limena.covers_all()) then '-infinity'::timestamptz end
 );
 
 -- For request_password_reset, reset_password, change_password and prune. No LOGIN role inherits from limena_owner.

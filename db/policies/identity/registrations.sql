@@ -16,6 +16,7 @@ for select to limena_readonly
 using (
     (select limena.covers_all())
     and id >= case when (select limena.covers_all()) then '00000000-0000-0000-0000-000000000000'::uuid end
+    and expires_at >= case when (select limena.covers_all()) then '-infinity'::timestamptz end
 );
 
 -- For request_registration, verify_registration and prune. No LOGIN role inherits from limena_owner.
@@ -46,6 +47,6 @@ select limena_private.audit_table(
     p_entity_column => 'id',
     p_scope => 'platform',
     p_scope_column => null,
-    p_redacted_columns => '{password_hash, token_hash}',
+    p_redacted_columns => '{password_hash, token_hash, registrant_hash}',
     p_column_actions => '[["used_at", "registration.verified"]]'
 );

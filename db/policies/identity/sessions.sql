@@ -33,6 +33,7 @@ using (
     (select limena.covers_all())
     and id >= case when (select limena.covers_all()) then '00000000-0000-0000-0000-000000000000'::uuid end
     and user_id >= case when (select limena.covers_all()) then '00000000-0000-0000-0000-000000000000'::uuid end
+    and least(ended_at, expires_at) >= case when (select limena.covers_all()) then '-infinity'::timestamptz end
 );
 
 -- For enter_session and log_in, before there is a context. No LOGIN role inherits from limena_owner.

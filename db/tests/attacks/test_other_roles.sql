@@ -5,7 +5,7 @@
 -- (begin_log_in) and could open a session for it (log_in); with limena_app besides, that is an entry. It may write
 -- failed log-ins into the log. So each has its own pool, which runs nothing but fixed calls.
 begin;
-select plan(81);
+select plan(85);
 
 select tests.make_tenants();
 select tests.make_api_key(p_tenant => 'a');
@@ -34,6 +34,7 @@ from (
             'find_invitation',
             'find_password',
             'find_password_reset',
+            'find_registration',
             'log_in',
             'record_failed_log_in',
             'refresh_session',
@@ -43,6 +44,7 @@ from (
             'request_registration',
             'reset_password',
             'settle_refresh',
+            'take_back_log_in',
             'verify_registration'
         ]
     ),
@@ -135,6 +137,8 @@ from (
         '28000'
     ),
     ('select from limena.find_password_reset(null)', '0'),
+    ('select from limena.find_registration(null)', '0'),
+    ('select limena.take_back_log_in(null)', '1'),
     ('select limena.reset_password(null, ''$2b$04$'' || repeat(''/'', 53))', 'P0002'),
     ('select limena.refresh_session(null, null)', '28000'),
     ('select limena.refresh_session(tests.session_hash(''b'', ''owner''), sha256(''y''))', '28000'),
@@ -145,6 +149,8 @@ from (
     ),
     ('select limena.log_out_all()', '42501'),
     ('select limena.end_session(tests.id(''session'', ''b owner''))', '42501'),
+    ('select limena.read_integrations(''integrations:use'')', '42501'),
+    ('select limena.stale_credentials(1, 10)', '42501'),
     ('select limena.claim_mail()', '42501'),
     ('select limena.prune()', '42501'),
     ('select limena.log_in(tests.user_id(''b'', ''owner''), null, sha256(''x''), sha256(''y''))', '28000'),

@@ -1,7 +1,7 @@
 -- limena.begin_log_in(): the only place, with find_password, where a bcrypt hash leaves the database; and the counters
 -- that slow down who guesses. Fails without the function, and where an attempt is not counted before it is verified.
 begin;
-select plan(50);
+select plan(62);
 
 select tests.make_tenants();
 
@@ -73,6 +73,19 @@ language sql
 security definer
 as $$ delete from limena.log_in_failures $$;
 
+create function pg_temp.on_device(p_device text, p_email text default 'owner@a.example', p_number integer default 1)
+returns text
+language sql
+as $$
+select string_agg(
+    (
+        select case when b.retry_after > 0 then 'wait' when b.user_id is not null then 'known' else 'nobody' end
+        from limena.begin_log_in(p_email || repeat(' ', g.n), '192.0.2.1', sha256(p_device::bytea)) as b
+    ), ' ' order by g.n
+)
+from generate_series(1, p_number) as g (n)
+$$;
+
 create function pg_temp.delays(p_email text, p_number integer, p_kind text, p_ip inet default '192.0.2.1')
 returns text
 language plpgsql
@@ -109,8 +122,9 @@ $$;
 -- What it answers.
 set local role limena_auth;
 select results_eq(
-    $$select user_id, password_hash, retry_after from limena.begin_log_in('owner@a.example', '192.0.2.1')$$,
-    $$values (tests.user_id('a', 'owner'), '$2b$04$' || repeat('.', 53), 0)$$,
+    $$select user_id, password_hash, retry_after, highest_cost
+    from limena.begin_log_in('owner@a.example', '192.0.2.1')$$,
+    $$values (tests.user_id('a', 'owner'), '$2b$04$' || repeat('.', 53), 0, 4)$$,
     'the person and the hash behind an address'
 );
 select is(
@@ -303,6 +317,57 @@ select pg_temp.wait('1 hour');
 select is(
     pg_temp.account_delays(), '4 8 10 10 10 10', 'never for longer than ten seconds: a stranger locks nobody out'
 );
+
+-- A browser that is known, by its device cookie: what strangers do does not delay it.
+select pg_temp.forget();
+select pg_temp.attempt('guess' || g.n || '@x.example') from generate_series(1, 31) as g (n);
+select pg_temp.attempt('owner@a.example', ('198.51.100.' || g.n)::inet) from generate_series(1, 11) as g (n);
+select pg_temp.wait('-1 hour');
+select is(
+    pg_temp.attempt('owner@a.example') || ' ' || pg_temp.attempt('owner@a.example', '203.0.113.1'), 'wait wait',
+    'strangers have stopped the address, and the account'
+);
+select is(pg_temp.on_device('browser'), 'known', 'the browser that is known is let through');
+select is(
+    pg_temp.counters('owner@a.example'), 'address 31 blocks 2, account 11 blocks 2', 'and counts for itself alone'
+);
+select pg_temp.forget();
+select is(
+    pg_temp.on_device('browser', p_number => 6), 'known known known known known known',
+    'whoever holds it has as many guesses as anyone'
+);
+select pg_temp.wait('-1 hour');
+select is(pg_temp.on_device('browser'), 'wait', 'and then waits');
+select is(pg_temp.on_device('other') || ' ' || pg_temp.attempt('owner@a.example'), 'known owner', 'another does not');
+select is(
+    pg_temp.on_device('browser', 'nobody@a.example', 7), 'nobody nobody nobody nobody nobody nobody wait',
+    'an unknown account''s would count just so'
+);
+
+-- An attempt that came to nothing for our sake is taken back.
+select pg_temp.forget();
+select pg_temp.attempt('owner@a.example');
+select limena.take_back_log_in('owner@a.example', '192.0.2.1');
+select is(pg_temp.counters('owner@a.example'), 'none', 'an attempt that was no guess');
+select pg_temp.attempts('owner@a.example', 6);
+select pg_temp.wait('-1 hour');
+select limena.take_back_log_in(' OWNER@a.example', '192.0.2.1');
+select is(
+    pg_temp.counters('owner@a.example'), 'account at address 5, address 5, account 5',
+    'takes its own count back, the delay that it set too, and nobody else''s'
+);
+select limena.take_back_log_in('nobody@a.example', '192.0.2.9');
+select is(pg_temp.counters('nobody@a.example', '192.0.2.9'), 'none', 'where nothing was counted, nothing is taken');
+
+-- What the slowest comparison costs, for whoever makes all failures last as long.
+reset role;
+update limena.users set password_hash = '$2b$13$' || repeat('.', 53)
+where id = tests.user_id('b', 'viewer');
+set local role limena_auth;
+select pg_temp.forget();
+select is(b.highest_cost, 13, 'the highest cost of all, for ' || a.email)
+from (values ('owner@a.example'), ('nobody@a.example')) as a (email)
+cross join limena.begin_log_in(a.email) as b;
 
 -- Who may call it.
 set local role limena_app;

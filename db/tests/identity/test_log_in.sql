@@ -1,6 +1,6 @@
 -- limena.log_in(): whose password was verified, and where they end up. Fails without the function.
 begin;
-select plan(43);
+select plan(44);
 
 select tests.make_tenants();
 delete from limena.sessions;
@@ -309,6 +309,21 @@ select is(
 select is(
     pg_temp.counters('admin@a.example', '192.0.2.9'), 'account at address 1, address 1, account 1',
     'counts as a failure'
+);
+-- With a device cookie, it clears the browser's own count.
+select b.retry_after
+from generate_series(1, 5) as g (n)
+cross join limena.begin_log_in('viewer@a.example' || repeat(' ', g.n), '192.0.2.10', sha256('d')) as b;
+select limena.log_in(
+    p_user_id => tests.user_id('a', 'viewer'), p_password_hash => '$2b$04$' || repeat('.', 53),
+    p_secret_hash => sha256('device'), p_refresh_hash => sha256('device refresh'), p_device_hash => sha256('d'),
+    p_ip => '192.0.2.10'
+) is null;
+reset role;
+select is_empty(
+    $$select from limena.log_in_failures as f
+    where f.subject = sha256(convert_to(concat_ws(chr(10), 'device', encode(sha256('d'), 'hex'), 'viewer@a.example'), 'UTF8'))$$,
+    'a success from a known browser forgets its failures'
 );
 
 select * from finish();

@@ -1,7 +1,7 @@
 -- limena.refresh_session(): each refresh token is used once; shown again it yields the same for ten seconds, and later
 -- ends the family. Fails without the function, and where a family outlives 30 days or a spent token is let pass.
 begin;
-select plan(44);
+select plan(46);
 
 select tests.make_tenants();
 -- The owner of a is also in b; c is somebody else's.
@@ -244,6 +244,20 @@ where id = tests.id('session', 'b owner');
 set local role limena_auth;
 select is(pg_temp.refused('of member', 'x'), '28000 the refresh token is not valid', 'an expired token');
 select is(pg_temp.refused('of b', 'x'), '28000 the refresh token is not valid', 'that of an ended session');
+
+-- A spent one that is over: whoever shows it is a thief all the same.
+reset role;
+insert into limena.refresh_tokens (session_id, user_id, token_hash, expires_at, spent_at)
+values (
+    tests.id('session', 'b member'), tests.user_id('b', 'member'), sha256('over'), now() - interval '1 day',
+    now() - interval '8 days'
+);
+set local role limena_auth;
+select is(pg_temp.refresh('over', 'x'), '{"outcome": "reused"}', 'a spent token that is over ends the family as well');
+reset role;
+select isnt(s.ended_at, null, 'that has ended') from limena.sessions as s
+where s.id = tests.id('session', 'b member');
+set local role limena_auth;
 
 -- 30 days from the log-in, and no longer.
 reset role;

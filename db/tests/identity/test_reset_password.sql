@@ -67,15 +67,17 @@ select results_eq(
     'has a reset, for one hour'
 );
 select results_eq(
-    $$select to_jsonb(o) - '{created_at, due_at}'::text[] from limena.outbox as o$$,
+    $$select to_jsonb(o) - '{created_at, due_at, expires_at}'::text[], o.expires_at - o.created_at
+    from limena.outbox as o$$,
     $$values (
         jsonb_build_object(
             'tenant_id', '00000000-0000-4000-8000-000000000000', 'id', tests.id('mail', 'first'), 'template', 'password_reset',
             'recipient', 'owner@a.example', 'parameters', jsonb_build_object('display_name', 'owner of a'), 'attempts', 0,
             'delivered_at', null, 'abandoned_at', null
-        )
+        ),
+        interval '1 hour'
     )$$,
-    'and a mail, to the address that is known, without the token'
+    'and a mail, to the address that is known, without the token, for as long'
 );
 select is(
     pg_temp.added(),

@@ -1,7 +1,7 @@
 -- limena.switch_tenant(): to another tenant of the person, and to no other. Fails without the function, and where the
 -- answer tells a tenant of others from one that never was.
 begin;
-select plan(19);
+select plan(20);
 
 select tests.make_tenants();
 select tests.make_api_key(p_tenant => 'a');
@@ -70,6 +70,24 @@ select is(
     'nobody 42501, viewer 1, member 1, admin 1, owner 1, key 42501',
     'for everyone with a session; a key is of one tenant'
 );
+select tests.leave();
+
+-- A deleted one is none.
+reset role;
+insert into limena.memberships (tenant_id, user_id, role)
+values (tests.tenant_id('b'), tests.user_id('a', 'admin'), 'viewer');
+update limena.tenants set state = 'deleted'
+where id = tests.tenant_id('b');
+set local role limena_app;
+select tests.enter_as('a', 'admin');
+select is(
+    tests.error_of(format('select limena.switch_tenant(%L)', tests.tenant_id('b'))),
+    'P0002 no such tenant', 'a tenant of theirs that is deleted is none'
+);
+reset role;
+update limena.tenants set state = 'active'
+where id = tests.tenant_id('b');
+set local role limena_app;
 select tests.leave();
 
 -- It opens nothing by itself.

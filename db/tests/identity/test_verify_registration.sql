@@ -1,7 +1,7 @@
 -- limena.request_registration() and limena.verify_registration(): nothing but a mail happens before the link in it is
 -- followed. Fails without the functions, and where a stranger learns whose address is known.
 begin;
-select plan(35);
+select plan(42);
 
 select tests.make_tenants();
 create temporary table logged as select l.id from limena.audit_logs as l;
@@ -46,15 +46,20 @@ language sql
 as $$
 select tests.error_of(
     format(
-        'select limena.request_registration(%L, %L, %L, %L, %L, %L, p_request_id => %L, p_ip => %L, p_user_agent => %L)',
-        p_email, p_hash, p_display_name, p_tenant_name, tests.id('mail', p_name), sha256(p_name::bytea), 'request 1', '192.0.2.1', 'agent 1'
+        'select limena.request_registration(%L, %L, %L, %L, %L, %L, %L, p_request_id => %L, p_ip => %L, p_user_agent => %L)',
+        p_email, p_hash, p_display_name, p_tenant_name, tests.id('mail', p_name), sha256(p_name::bytea), sha256(('browser ' || p_name)::bytea), 'request 1',
+        '192.0.2.1', 'agent 1'
     )
 )
 $$;
 create function pg_temp.verifying(p_name text)
 returns text
 language sql
-as $$ select tests.error_of(format('select limena.verify_registration(sha256(%L))', p_name)) $$;
+as $$
+select tests.error_of(
+    format('select limena.verify_registration(sha256(%L), sha256(%L))', p_name, 'browser ' || p_name)
+)
+$$;
 
 -- Requested: known and unknown alike.
 set local role limena_auth;
@@ -66,6 +71,7 @@ select
         'New tenant',
         tests.id('mail', w.name),
         sha256(w.name::bytea),
+        p_registrant_hash => sha256(('browser ' || w.name)::bytea),
         p_request_id => 'request 1',
         p_ip => '192.0.2.1', p_user_agent => 'agent 1'
     )
@@ -78,19 +84,20 @@ select results_eq(
     $$select
         jsonb_build_object(
             'email', w.email, 'display_name', 'New', 'tenant_name', 'New tenant', 'password_hash', pg_temp.hash('new'),
-            'token_hash', sha256(w.name::bytea), 'used_at', null
+            'token_hash', sha256(w.name::bytea), 'registrant_hash', sha256(('browser ' || w.name)::bytea), 'used_at', null
         ),
         w.time
     from (values ('new@x.example', 'unknown', interval '1 day'), ('owner@a.example', 'known', interval '0')) as w (email, name, time)$$,
     'a registration for one day; that of a known address is over at once'
 );
 select results_eq(
-    $$select to_jsonb(o) - '{created_at, due_at}'::text[] from limena.outbox as o order by o.recipient$$,
+    $$select to_jsonb(o) - '{created_at, due_at, expires_at}'::text[], o.expires_at - o.created_at
+    from limena.outbox as o order by o.recipient$$,
     $$select jsonb_build_object(
         'tenant_id', '00000000-0000-4000-8000-000000000000', 'id', tests.id('mail', w.name), 'template', w.template, 'recipient', w.email,
         'parameters', jsonb_build_object('display_name', 'New', 'tenant_name', 'New tenant'), 'attempts', 0, 'delivered_at', null,
         'abandoned_at', null
-    )
+    ), interval '1 day'
     from (
         values ('new@x.example', 'unknown', 'registration'), ('owner@a.example', 'known', 'registration_known')
     ) as w (email, name, template)$$,
@@ -164,6 +171,49 @@ update limena.registrations set expires_at = now() + interval '1 day'
 where token_hash = sha256('unknown');
 select pg_temp.added() is null;
 
+-- The link alone, without the browser that registered: whoever registered may be a stranger.
+select
+    is(
+        tests.error_of(format('select limena.verify_registration(sha256(''unknown''), %s)', w.registrant)),
+        '22023 is needed: the link was opened in another browser than the one that registered; column password',
+        w.description || ' does not open an account with the password of whoever registered'
+    )
+from (
+    values
+    ('null', 'no secret'), ('sha256(''browser rival'')', 'another''s secret'), ('''''', 'an empty one'),
+    ('null, null', 'no secret and no password')
+) as w (registrant, description);
+select results_eq(
+    $$select f.email, f.display_name, f.tenant_names from limena.find_registration(sha256('unknown')) as f$$,
+    $$values ('new@x.example', 'New', array['New tenant'])$$,
+    'the words that a new password must not be made of'
+);
+select is_empty(
+    $$select from limena.find_registration(sha256('known')) union all select from limena.find_registration(null)$$,
+    'are told for a good token alone'
+);
+do $block$
+begin
+    create temporary table chosen as
+    select limena.verify_registration(sha256('unknown'), null, pg_temp.hash('chosen')) as answer;
+    raise exception 'rolled back' using errcode = 'TS001', detail = (
+        select c.answer ->> 'password_hash' || ' ' || (c.answer #>> '{user, email}') from chosen as c
+    );
+exception
+    when sqlstate 'TS001' then
+        declare
+            v_detail text;
+        begin
+            get stacked diagnostics v_detail = pg_exception_detail;
+            perform set_config('tests.chosen', v_detail, true);
+        end;
+end;
+$block$;
+select is(
+    current_setting('tests.chosen'), pg_temp.hash('chosen') || ' new@x.example',
+    'a password that is chosen with the link is the account''s; that of whoever registered is forgotten'
+);
+
 -- Verified.
 create temporary table answers (answer jsonb);
 grant select, insert on answers to public;
@@ -175,14 +225,19 @@ select
         'someone else wants the address'
     );
 select limena.request_registration(
-    'new@x.example', pg_temp.hash('rival'), 'Rival', 'Rival tenant', tests.id('mail', 'rival'), sha256('rival')
+    'new@x.example', pg_temp.hash('rival'), 'Rival', 'Rival tenant', tests.id('mail', 'rival'), sha256('rival'),
+    sha256('browser rival')
 );
 reset role;
 select pg_temp.added() is null;
 set local role limena_auth;
 insert into answers values (
     limena.verify_registration(
-        sha256('unknown'), p_request_id => 'request 2', p_ip => '192.0.2.2', p_user_agent => 'agent 2'
+        sha256('unknown'),
+        sha256('browser unknown'),
+        p_request_id => 'request 2',
+        p_ip => '192.0.2.2',
+        p_user_agent => 'agent 2'
     )
 );
 reset role;

@@ -1,7 +1,7 @@
 -- limena.claim_mail() and limena.settle_mail(): mail that is due, leased; and what becomes of it. That two workers at
 -- once share it out is in api/tests/test_authentication_races.py. Fails without the functions.
 begin;
-select plan(34);
+select plan(37);
 
 select tests.make_tenants();
 create function pg_temp.mail(p_name text, p_due_at timestamptz default now(), p_tenant text default 'a')
@@ -160,6 +160,19 @@ from (values ('select limena.claim_mail()'), ('select limena.settle_mail(null, n
 set local role limena_readonly;
 select is(tests.outcome(s.statement), '42501', 'nor for limena_readonly: ' || s.statement)
 from (values ('select limena.claim_mail()'), ('select limena.settle_mail(null, null, true)')) as s (statement);
+
+-- A link after its time would lead nowhere.
+reset role;
+delete from limena.outbox;
+select
+    pg_temp.mail('over', now() - interval '1 minute'),
+    pg_temp.mail('fresh', now() - interval '1 minute');
+update limena.outbox
+set expires_at = clock_timestamp() + case template when 'over' then interval '0' else interval '1 hour' end;
+set local role limena_maintenance;
+select is(pg_temp.claimed(), 'fresh 1', 'mail that is worth nothing any more is not sent');
+select alike(pg_temp.state('over'), '0 % abandoned', 'it is abandoned');
+select is(pg_temp.claimed(), null, 'for good');
 
 select * from finish();
 rollback;

@@ -277,12 +277,12 @@ from (
         'functions: limena_private.record_event(uuid,text,text,text,jsonb): is executable by limena_app'
     ),
     (
-        'grant execute on function limena.begin_log_in(text,inet) to limena_app',
-        'functions: limena.begin_log_in(text,inet): is executable by others than the list says: limena_app, limena_auth'
+        'grant execute on function limena.begin_log_in(text,inet,bytea) to limena_app',
+        'functions: limena.begin_log_in(text,inet,bytea): is executable by others than the list says: limena_app, limena_auth'  -- noqa: LT05
     ),
     (
-        'revoke execute on function limena.begin_log_in(text,inet) from limena_auth',
-        'functions: limena.begin_log_in(text,inet): is executable by others than the list says: nobody'
+        'revoke execute on function limena.begin_log_in(text,inet,bytea) from limena_auth',
+        'functions: limena.begin_log_in(text,inet,bytea): is executable by others than the list says: nobody'
     ),
     (
         'alter function limena.require(text) owner to limena_app',
@@ -293,16 +293,16 @@ from (
         'functions: limena.require(text): is SECURITY DEFINER and not on the list'
     ),
     (
-        'alter function limena.begin_log_in(text,inet) security invoker',
+        'alter function limena.begin_log_in(text,inet,bytea) security invoker',
         'functions: limena.begin_log_in: is on the list of SECURITY DEFINER functions and is none'
     ),
     (
-        'alter function limena.begin_log_in(text,inet) reset search_path',
-        'functions: limena.begin_log_in(text,inet): does not pin search_path = pg_catalog, pg_temp'
+        'alter function limena.begin_log_in(text,inet,bytea) reset search_path',
+        'functions: limena.begin_log_in(text,inet,bytea): does not pin search_path = pg_catalog, pg_temp'
     ),
     (
-        'alter function limena.begin_log_in(text,inet) set search_path = pg_catalog',
-        'functions: limena.begin_log_in(text,inet): does not pin search_path = pg_catalog, pg_temp'
+        'alter function limena.begin_log_in(text,inet,bytea) set search_path = pg_catalog',
+        'functions: limena.begin_log_in(text,inet,bytea): does not pin search_path = pg_catalog, pg_temp'
     ),
     (
         'alter function limena.get_me() reset search_path',
