@@ -35,8 +35,6 @@ select is(
             'announcements', 'export_audit_logs', 'exported_tenant_id',
             'change_member_role',
             'count_api_key_call',
-            'begin_integration_flow', 'prepare_integration', 'read_integrations', 'record_integration_failure',
-            'take_integration_flow', 'use_integration',
             'current_context',
             'current_permissions',
             'current_session_id',

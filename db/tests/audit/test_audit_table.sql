@@ -234,7 +234,7 @@ select results_eq(
             '[["spent_at", "refresh_token.spent"]]', '{}'
         ),
         (
-            'registrations', 'registration', '{id}', 'id', 'platform', null, '{password_hash, token_hash}',
+            'registrations', 'registration', '{id}', 'id', 'platform', null, '{password_hash, token_hash, registrant_hash}',
             '[["used_at", "registration.verified"]]', '{}'
         ),
         (
