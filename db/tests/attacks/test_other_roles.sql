@@ -29,6 +29,7 @@ from (
         'limena_auth',
         array[
             'accept_invitation',
+            'administer_tenant',
             'begin_log_in',
             'change_password',
             'find_invitation',
@@ -60,6 +61,7 @@ from (
             'covered_tenant_id',
             'covered_to',
             'covers_all',
+            'list_tenant_usage',
             'csv_text',
             'exported_tenant_id',
             'open_access',
