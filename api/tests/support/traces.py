@@ -37,7 +37,7 @@ def traces(secrets: Mapping[str, str | bytes], texts: Mapping[str, bytes]) -> It
 
 
 def files_of(database: Database) -> dict[str, bytes]:
-    """All that the server has on disk, after a checkpoint: heap, indexes, WAL, log. Without long runs of zeros, and what
+    """All that the server has on disk, after a checkpoint: heap, indexes, WAL, log. Without runs of zeros, and what
     is in several files, such as the catalogs of the template databases, once."""
     with database.connect() as connection:
         connection.execute("checkpoint")
