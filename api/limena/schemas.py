@@ -386,7 +386,8 @@ SCHEMAS: Final[Mapping[str, dict[str, Json]]] = {
             "tenant": _ref("Tenant"),
             "calls": _object({"limit": _COUNT, "used": _COUNT}, "Of the last hour."),
             "tokens": _object(
-                {"limit": _COUNT, "used": _COUNT, "reserved": _COUNT, "percent": {"type": "number"}}, "Of the month (UTC)."
+                {"limit": _COUNT, "used": _COUNT, "reserved": _COUNT, "percent": {"type": "number"}},
+                "Of the month (UTC).",
             ),
             "trip": _or_null(_TRIP),
             "is_enabled": {"type": "boolean", "description": "The tenant's own switch."},

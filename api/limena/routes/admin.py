@@ -1,5 +1,5 @@
-"""The platform's administration: for people whose account says so, through a session of theirs. It gives no right inside
-a tenant: what is read is read as an operator, whose access is declared, and what is done is done with a reason."""
+"""The platform's administration: for people whose account says so, through a session of theirs. It gives no right
+inside a tenant: what is read is read as an operator, whose access is declared, and what is done has a reason."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 -- What a platform admin does to a tenant: one action, with a reason, in the tenant's own log and in the platform's.
 --
--- What an attacker would try: act as someone who was an admin (session and flag are read anew, here); reach it with SQL
--- of their own in a tenant's context (limena_app cannot call it, whoever's context it is); act on the reserved tenant
--- (none of the actions finds it).
+-- What an attacker would try: act as someone who was an admin (session and flag are read anew, here); reach it with
+-- SQL of their own in a tenant's context (limena_app cannot call it, whoever's context it is); act on the reserved
+-- tenant (none of the actions finds it).
 --
 -- SECURITY DEFINER because it proves a session and writes what no role may. For limena_auth alone.
 create or replace function limena.administer_tenant(
@@ -24,7 +24,6 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_person record;
-    v_has_limits boolean := p_calls_per_hour is not null or p_tokens_per_month is not null;
 begin
     select s.id as session_id, u.id, u.email, u.is_platform_admin into v_person
     from limena.sessions as s
@@ -39,11 +38,13 @@ begin
     if p_reason is null or btrim(p_reason) = '' or char_length(p_reason) > 500 then
         raise exception 'must have 1 to 500 characters' using errcode = '22023', column = 'reason';
     end if;
-    if v_has_limits and p_action <> 'set-ai-limits' then
-        raise exception 'belongs to set-ai-limits'
-            using errcode = '22023', column = case when p_calls_per_hour is null then 'tokens_per_month' else 'calls_per_hour' end;
+    if p_calls_per_hour is not null and p_action <> 'set-ai-limits' then
+        raise exception 'belongs to set-ai-limits' using errcode = '22023', column = 'calls_per_hour';
     end if;
-    if p_action = 'set-ai-limits' and not v_has_limits then
+    if p_tokens_per_month is not null and p_action <> 'set-ai-limits' then
+        raise exception 'belongs to set-ai-limits' using errcode = '22023', column = 'tokens_per_month';
+    end if;
+    if p_action = 'set-ai-limits' and p_calls_per_hour is null and p_tokens_per_month is null then
         raise exception 'is needed, or tokens_per_month' using errcode = '22023', column = 'calls_per_hour';
     end if;
 
@@ -87,4 +88,6 @@ $$;
 comment on function limena.administer_tenant(bytea, uuid, text, text, integer, bigint, text, inet, text) is
 'Does freeze, unfreeze, disable-ai, enable-ai, revoke-api-keys, reset-ai-quota or set-ai-limits to a tenant, in the name of the platform admin whose session this is. Raises 28000 when the session is not valid, 42501 when the person is no platform admin, P0002 for a tenant or an action that does not exist, 22023 for a bad value.';
 
-grant execute on function limena.administer_tenant(bytea, uuid, text, text, integer, bigint, text, inet, text) to limena_auth;
+grant execute on function limena.administer_tenant(
+    bytea, uuid, text, text, integer, bigint, text, inet, text
+) to limena_auth;

@@ -61,11 +61,12 @@ from (
             'covered_tenant_id',
             'covered_to',
             'covers_all',
-            'list_tenant_usage',
             'csv_text',
             'exported_tenant_id',
+            'list_tenant_usage',
             'open_access',
             'open_access_as',
+            'page_limit',
             'resume_access'
         ]
     ),
