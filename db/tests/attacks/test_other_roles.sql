@@ -29,6 +29,7 @@ from (
         'limena_auth',
         array[
             'accept_invitation',
+            'administer_tenant',
             'begin_log_in',
             'change_password',
             'find_invitation',
@@ -53,23 +54,41 @@ from (
         array[
             'ai_calls_at',
             'ai_clock',
+            'announcements',
             'close_access',
             'covered_from',
             'covered_people',
             'covered_tenant_id',
             'covered_to',
             'covers_all',
+            'csv_text',
+            'exported_tenant_id',
+            'list_tenant_usage',
             'open_access',
             'open_access_as',
+            'page_limit',
             'resume_access'
         ]
     ),
     (
         'limena_maintenance',
         array[
-            'check_ai_quotas', 'claim_mail', 'credential_key_versions', 'deployed_digest', 'ensure_partitions',
-            'erase_tenants', 'expire_reservations', 'prune', 'record_master_key_rotation', 'reseal_credentials',
-            'self_check', 'settle_mail', 'stale_credentials'
+            'apply_retention',
+            'check_ai_quotas',
+            'claim_mail',
+            'credential_key_versions',
+            'deployed_digest',
+            'ensure_partitions',
+            'erase_tenants',
+            'expire_reservations',
+            'prune',
+            'record_master_key_rotation',
+            'reseal_credentials',
+            'seal_audit_log',
+            'self_check',
+            'settle_mail',
+            'stale_credentials',
+            'verify_audit_log'
         ]
     )
 ) as r (name, functions);

@@ -38,6 +38,7 @@ values
 ('api_keys', 'select', '{api_keys:read, api_keys:write}'),
 ('api_keys', 'update', '{api_keys:write}'),
 ('audit_logs', 'select', '{audit:read}'),
+('audit_seals', 'select', '{audit:read}'),
 ('integration_credentials', 'delete', '{integrations:write}'),
 ('integration_credentials', 'insert', '{integrations:write}'),
 ('integration_credentials', 'select', '{integrations:read, integrations:write}'),

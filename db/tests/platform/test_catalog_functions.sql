@@ -22,10 +22,14 @@ select results_eq(
     where n.nspname in ('limena', 'limena_private')$$)$q$,
     array[
         'limena.accept_invitation D limena_auth',
+        'limena.administer_tenant D limena_auth',
         'limena.ai_calls_at limena_app limena_readonly',
         'limena.ai_clock limena_app limena_readonly',
         'limena.ai_notices limena_app',
         'limena.ai_trip_notice limena_app',
+        'limena.announcements D limena_app limena_readonly',
+        'limena.apply_retention D limena_maintenance',
+        'limena.begin_audit_export limena_app',
         'limena.begin_integration_flow D limena_app',
         'limena.begin_log_in D limena_auth',
         'limena.change_member_role D limena_app',
@@ -43,6 +47,7 @@ select results_eq(
         'limena.create_api_key limena_app',
         'limena.create_invitation limena_app',
         'limena.credential_key_versions D limena_maintenance',
+        'limena.csv_text limena_app limena_readonly',
         'limena.current_context D limena_app',
         'limena.current_permissions D limena_app',
         'limena.current_session_id D limena_app',
@@ -62,6 +67,8 @@ select results_eq(
         'limena.enter_session D limena_app',
         'limena.erase_tenants D limena_maintenance',
         'limena.expire_reservations D limena_maintenance',
+        'limena.export_audit_logs D limena_app',
+        'limena.exported_tenant_id D limena_app limena_readonly',
         'limena.find_invitation D limena_auth',
         'limena.find_password D limena_auth',
         'limena.find_password_reset D limena_auth',
@@ -80,6 +87,7 @@ select results_eq(
         'limena.list_members limena_app',
         'limena.list_permissions limena_app',
         'limena.list_sessions limena_app',
+        'limena.list_tenant_usage limena_readonly',
         'limena.list_tenants D limena_app',
         'limena.log_in D limena_auth',
         'limena.log_out limena_app',
@@ -88,7 +96,7 @@ select results_eq(
         'limena.notices limena_app',
         'limena.open_access D limena_readonly',
         'limena.open_access_as D limena_readonly',
-        'limena.page_limit limena_app',
+        'limena.page_limit limena_app limena_readonly',
         'limena.prepare_integration D limena_app',
         'limena.promote_user -',
         'limena.prune D limena_maintenance',
@@ -116,6 +124,7 @@ select results_eq(
         'limena.revoke_all_api_keys limena_app',
         'limena.revoke_api_key limena_app',
         'limena.rotate_api_key limena_app',
+        'limena.seal_audit_log D limena_maintenance',
         'limena.self_check D limena_maintenance',
         'limena.settle_ai_call D limena_app',
         'limena.settle_mail D limena_maintenance',
@@ -131,8 +140,10 @@ select results_eq(
         'limena.update_ai_settings D limena_app',
         'limena.update_tenant limena_app',
         'limena.use_integration D limena_app',
+        'limena.verify_audit_log D limena_maintenance',
         'limena.verify_registration D limena_auth',
         'limena.withdraw_invitation limena_app',
+        'limena_private.administer_ai -',
         'limena_private.ai_answer -',
         'limena_private.ai_refusal -',
         'limena_private.audit_table -',
@@ -156,13 +167,13 @@ select results_eq(
         'limena_private.record_changes D -',
         'limena_private.record_event -',
         'limena_private.record_user_event -',
-        'limena_private.require_ai -',
         'limena_private.retried_ai_reservation -',
         'limena_private.revoke_api_keys -',
         'limena_private.save_ai_quota -',
         'limena_private.seal -',
         'limena_private.seal_again -',
         'limena_private.seal_context -',
+        'limena_private.seal_digest -',
         'limena_private.seal_for_platform -',
         'limena_private.seal_for_system -',
         'limena_private.seal_operator -',
@@ -173,6 +184,7 @@ select results_eq(
         'limena_private.trip_ai_quota -',
         'limena_private.unfreeze_tenant -',
         'limena_private.verified_context -',
+        'limena_private.verify_audit_seals -',
         'limena_private.warn_ai_quota -'
     ],
     'exactly these functions, for exactly these roles'
@@ -225,8 +237,8 @@ select results_eq(
     from pg_proc as p
     where p.pronamespace in ('limena'::regnamespace, 'limena_private'::regnamespace)
         and not coalesce('search_path=pg_catalog, pg_temp' = any(p.proconfig), false)$$)$q$,
-    array['ai_clock', 'platform_tenant_id', 'seal', 'verified_context'],
-    'and so has every other, but for four in which each name is qualified'
+    array['ai_clock', 'csv_text', 'platform_tenant_id', 'seal', 'verified_context'],
+    'and so has every other, but for five in which each name is qualified'
 );
 select is_empty(
     $$select p.oid::regprocedure
@@ -240,7 +252,7 @@ select is_empty(
     $$select p.oid::regprocedure
     from pg_proc as p
     inner join pg_language as l on p.prolang = l.oid
-    where p.pronamespace = 'limena'::regnamespace and l.lanname = 'sql' and p.proname <> 'ai_clock'$$,
+    where p.pronamespace = 'limena'::regnamespace and l.lanname = 'sql' and p.proname not in ('ai_clock', 'csv_text')$$,
     'a procedure is never inlined: nothing of it runs before the context is sealed'
 );
 select is_empty(
@@ -249,7 +261,7 @@ select is_empty(
     where p.pronamespace in ('limena'::regnamespace, 'limena_private'::regnamespace)
         and p.provolatile = 'i'
         and p.proname not in (
-            'ai_calls_at', 'cursor_key', 'cursor_of', 'cursor_time', 'page_limit', 'platform_tenant_id'
+            'ai_calls_at', 'csv_text', 'cursor_key', 'cursor_of', 'cursor_time', 'page_limit', 'platform_tenant_id', 'seal_digest'
         )$$,
     'none that reads anything is IMMUTABLE'
 );
