@@ -1,0 +1,3 @@
+import { heading } from '../ui.js';
+
+export default () => heading('Usage');
