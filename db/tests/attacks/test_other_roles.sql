@@ -53,12 +53,15 @@ from (
         array[
             'ai_calls_at',
             'ai_clock',
+            'announcements',
             'close_access',
             'covered_from',
             'covered_people',
             'covered_tenant_id',
             'covered_to',
             'covers_all',
+            'csv_text',
+            'exported_tenant_id',
             'open_access',
             'open_access_as',
             'resume_access'
@@ -67,9 +70,22 @@ from (
     (
         'limena_maintenance',
         array[
-            'check_ai_quotas', 'claim_mail', 'credential_key_versions', 'deployed_digest', 'ensure_partitions',
-            'erase_tenants', 'expire_reservations', 'prune', 'record_master_key_rotation', 'reseal_credentials',
-            'self_check', 'settle_mail', 'stale_credentials'
+            'apply_retention',
+            'check_ai_quotas',
+            'claim_mail',
+            'credential_key_versions',
+            'deployed_digest',
+            'ensure_partitions',
+            'erase_tenants',
+            'expire_reservations',
+            'prune',
+            'record_master_key_rotation',
+            'reseal_credentials',
+            'seal_audit_log',
+            'self_check',
+            'settle_mail',
+            'stale_credentials',
+            'verify_audit_log'
         ]
     )
 ) as r (name, functions);
