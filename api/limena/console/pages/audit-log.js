@@ -65,7 +65,6 @@ function localTime(iso) {
 // Verification
 // ---------------------------------------------------------------------------------------------------------------------
 
-const KINDS = { missing: 'is missing', added: 'was added', altered: 'was altered' };
 const VERIFICATION = '/api/v1/audit-logs/verification';
 let lastVerified = null; // { tenant, at }: by this page, since it was opened
 
@@ -93,7 +92,7 @@ async function verify(told) {
   lastVerified = { tenant: whoami().tenant.id, at: new Date().toISOString() };
   fill(told, findings.length
     ? h('div', { class: 'notice bad' }, h('p', { class: 'strong' }, 'This log was changed after it was sealed'),
-      h('ul', {}, findings.slice(0, 20).map((one) => h('li', {}, `${words(KINDS[one.kind] ?? one.kind)}: `, one.row_id && h('code', {}, one.row_id), ' ', said(one.detail)))))
+      h('ul', {}, findings.slice(0, 20).map((one) => h('li', {}, `${words(one.kind)}: `, one.row_id && h('code', {}, one.row_id), ' ', said(one.detail)))))
     : h('p', { class: 'notice ok' }, badge('Intact', 'ok'), ` All ${number(rows)} sealed rows are as they were written.`));
 }
 
