@@ -44,6 +44,7 @@ from (
     ('limena.reset_ai_quota', 'limena_app'),
     ('limena.is_platform_admin', 'limena_app'),
     ('limena.list_tenants', 'limena_app'),
+    ('limena.administer_tenant', 'limena_auth'),
     ('limena.register_user', 'limena_auth'),
     ('limena.find_invitation', 'limena_auth'),
     ('limena.accept_invitation', 'limena_auth'),
