@@ -23,6 +23,7 @@ create index users_password_cost_idx on limena.users (substring(password_hash fr
 alter index limena.users_password_cost_idx alter column 1 set statistics 0;
 
 create index registrations_expires_at_idx on limena.registrations (expires_at);
+create index invitations_expires_at_idx on limena.invitations (expires_at);
 create index password_resets_expires_at_idx on limena.password_resets (expires_at);
 create index outbox_settled_at_idx on limena.outbox (coalesce(delivered_at, abandoned_at));
 create index sessions_over_at_idx on limena.sessions (least(ended_at, expires_at));
