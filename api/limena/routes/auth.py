@@ -660,9 +660,10 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
         tag="identity",
         summary="Get a CSRF token",
         description=(
-            "Sets the cookie limena_csrf (in production __Host-limena_csrf). Whatever changes something and is not called with an API key needs the "
-            "cookie, and its value in the header X-CSRF-Token. It belongs to the session of the access token or of the "
-            "refresh cookie, and else to the browser: after a log-in there is a new one."
+            "Sets the cookie limena_csrf (in production __Host-limena_csrf). Whatever changes something and is not "
+            "called with an API key needs the cookie, and its value in the header X-CSRF-Token. It belongs to the "
+            "session of the access token or of the refresh cookie, and else to the browser: after a log-in there is a "
+            "new one."
         ),
         handler=csrf_token,
         answer="CsrfToken",
