@@ -7,10 +7,10 @@ PY := $(VENV)/bin/python
 SUPPORT := PYTHONPATH=api/tests $(PY) -m support
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test bench soak lint format lock clean FORCE
+.PHONY: help install run test bench soak screenshots lint format lock clean FORCE
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 install: $(VENV)/.installed ## create .venv with all that running and testing need (quick when nothing changed)
 	@$(SUPPORT).pgtap install || echo "Everything else is installed; only 'make test' needs pgTAP and fails without it."
@@ -40,10 +40,13 @@ test: $(VENV)/.installed ## all that CI checks, on the embedded PostgreSQL and o
 	@$(SUPPORT).every_server $(ARGS)
 
 bench: $(VENV)/.installed ## measure, side by side in one run; writes bench/results/
-	@$(PY) -m bench $(ARGS)
+	@PYTHONPATH=api/tests $(PY) -m bench $(ARGS)
 
 soak: $(VENV)/.installed ## crash, load and large-data checks that take longer than a test run may
 	@$(PY) -m bench.soak $(ARGS)
+
+screenshots: $(VENV)/.installed ## take the pictures of docs/screenshots anew
+	@$(SUPPORT).screenshots
 
 lint: $(VENV)/.installed ## ruff, mypy and sqlfluff
 	$(VENV)/bin/ruff check .

@@ -189,6 +189,8 @@ SCHEMAS: Final[Mapping[str, dict[str, Json]]] = {
             "actor_type": {"type": "string", "enum": ["user", "api_key", "operator", "system"]},
             "actor_id": _or_null(_ID),
             "actor_label": _or_null(_TEXT),
+            "on_behalf_of_id": _or_null(_ID),
+            "on_behalf_of_label": _or_null(_TEXT),
             "entity_type": _or_null(_TEXT),
             "entity_id": _or_null(_TEXT),
             "changes": _or_null(

@@ -7,12 +7,15 @@ Every visit fails on an error or a warning of the page, on a violation of its CS
 import re
 from collections.abc import Iterator
 
+import httpx
 import pytest
 from playwright.sync_api import Dialog, Page, expect
 
+from limena.pages import PAGES
 from support.api import Api, make_demo, serve
-from support.console import Browser, open_browser
+from support.console import NARROW, WIDE, Browser, Visit, open_browser
 from support.databases import Database, create_database
+from support.people import PASSWORD, mail_token, new_registration, register
 
 
 @pytest.fixture(scope="module")
@@ -83,8 +86,9 @@ def test_tokens_are_in_memory_alone_and_a_reload_comes_back(console: Api, browse
         visit.settle()
         assert heading(visit.page) == "Security"
         cookies = {one["name"]: one for one in visit.context.cookies()}
-        assert cookies.keys() == {"limena_refresh", "limena_csrf"}
+        assert cookies.keys() == {"limena_refresh", "limena_csrf", "limena_device"}
         assert cookies["limena_refresh"]["httpOnly"]
+        assert cookies["limena_device"]["httpOnly"]
         assert visit.page.evaluate("document.cookie").startswith("limena_csrf=")
 
 
@@ -111,7 +115,7 @@ def test_tabs_refresh_together_and_leave_together(console: Api, browser: Browser
         # One session, five pages, five rotations in a row: none was taken for a theft.
         with console.database.connect() as connection:
             row = connection.execute(
-                "select count(*) from limena.audit_logs where action = 'refresh_token.reused'"
+                "select count(*) from limena.audit_logs where action = 'session.refresh_reused'"
             ).fetchone()
         assert row == (0,)
         tabs[2].get_by_role("button", name="Log out").click()
@@ -141,6 +145,7 @@ def test_a_change_without_the_csrf_token_is_refused_and_the_page_fetches_one(con
 def open_new_key(page: Page, name: str) -> str:
     page.get_by_role("button", name="Create an API key").first.click()
     dialog = page.get_by_role("dialog")
+    expect(dialog).to_be_visible()
     boxes = dialog.get_by_role("checkbox")
     assert boxes.count() > 10
     assert not any(boxes.nth(number).is_checked() for number in range(boxes.count()))
@@ -209,6 +214,23 @@ def test_a_key_is_revoked(console: Api, browser: Browser) -> None:
     assert console.person().client(key).get("/api/v1/members").status_code == 401
 
 
+def test_a_key_is_rotated_and_its_successor_shown_once(console: Api, browser: Browser) -> None:
+    key = console.make_key("members:read")
+    with browser.visit("/settings/api-keys", person=console.person()) as visit:
+        page = visit.page
+        row = page.get_by_role("row").filter(has_text=f"{key[:10]}…{key[-4:]}")
+        row.get_by_role("button", name="Rotate").click()
+        page.get_by_role("dialog").get_by_role("button", name="Rotate").click()
+        new = page.locator(".key").inner_text()
+        page.get_by_role("button", name="Copy").click()
+        page.get_by_role("checkbox", name="I have stored the key").check()
+        page.get_by_role("button", name="Done").click()
+        expect(row.get_by_text("works until")).to_be_visible()
+        assert new.removeprefix("lmn_")[6:-4] not in stored(page)
+    for one in (key, new):
+        assert console.person().client(one).get("/api/v1/members").status_code == 200
+
+
 # Roles
 # ---------------------------------------------------------------------------------------------------------------------
 
@@ -234,3 +256,365 @@ def test_each_role_finds_its_pages(console: Api, browser: Browser, role: str) ->
 def test_a_page_that_is_not_for_a_role_says_what_it_needs(console: Api, browser: Browser) -> None:
     with browser.visit("/settings/audit-log", person=console.person("viewer"), expects={403}) as visit:
         expect(visit.page.get_by_text("It needs the permission").first).to_contain_text("audit:read")
+
+
+# The audit log
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+def test_filters_stand_in_the_address(console: Api, browser: Browser) -> None:
+    console.make_key("members:read")
+    with browser.visit("/settings/audit-log", person=console.person()) as visit:
+        page = visit.page
+        page.get_by_text("Filter", exact=True).click()
+        page.get_by_label("Action").fill("api_key.created")
+        page.get_by_role("button", name="Apply").click()
+        page.wait_for_url("**/settings/audit-log?action=api_key.created")
+        visit.settle()
+        events = page.locator(".event-what").all_inner_texts()
+        assert events
+        assert {one.strip() for one in events} == {"API key created"}
+        page.reload()
+        visit.settle()
+        assert page.locator(".event-what").all_inner_texts() == events
+        page.get_by_role("link", name="Clear").click()
+        page.wait_for_url(re.compile(r"/settings/audit-log$"))
+        visit.settle()
+        assert len(page.locator(".event-what").all_inner_texts()) > len(events)
+        page.go_back()
+        visit.settle()
+        assert page.locator(".event-what").all_inner_texts() == events
+
+
+def test_a_change_is_told_as_before_and_after(console: Api, browser: Browser) -> None:
+    with browser.visit("/settings/members", person=console.person()) as visit:
+        visit.page.get_by_label("Role of Edith Clarke").select_option("member")
+        expect(visit.page.get_by_text("The role is changed.")).to_be_visible()
+        visit.go("/settings/audit-log?action=membership.role_changed")
+        visit.page.locator("summary.event-head").first.click()
+        row = visit.page.get_by_role("row", name="Role")
+        assert row.get_by_role("cell").all_inner_texts() == ["viewer", "member"]
+        time = visit.page.locator("summary.event-head time").first
+        utc = time.get_attribute("title") or ""
+        assert re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC", utc)
+        hour = (int(utc[11:13]) + 1) % 24, (int(utc[11:13]) + 2) % 24  # Vienna, in winter and in summer
+        assert int(time.inner_text().split(", ")[-1][:2]) in hour
+        visit.go("/settings/members")
+        visit.page.get_by_label("Role of Edith Clarke").select_option("viewer")
+        expect(visit.page.get_by_text("The role is changed.")).to_be_visible()
+
+
+# AI
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+def reserve(client: httpx.Client) -> int:
+    call = {"model": "claude-sonnet-4-5", "estimated_tokens": 1000}
+    return client.post("/api/v1/ai/reservations", json=call).status_code
+
+
+def test_the_banner_tells_of_a_trip_within_a_minute_and_goes_with_it(console: Api, browser: Browser) -> None:
+    owner, viewer = console.person(tenant=2), console.person("viewer", tenant=2)
+    with browser.visit() as visit, browser.visit("/settings/ai", person=owner) as owners:
+        banner, owners_banner = visit.page.locator(".banner"), owners.page.locator(".banner")
+        visit.page.clock.install()
+        visit.go("/settings/members")
+        visit.log_in(viewer.email, viewer.password)
+        with owner.client() as client:
+            assert client.patch("/api/v1/ai/settings", json={"calls_per_hour": 2}).status_code == 200
+            assert [reserve(client) for _ in range(3)] == [201, 201, 429]
+        expect(banner).to_be_empty()
+        visit.page.clock.fast_forward(59_000)
+        expect(banner).to_contain_text("AI is paused")
+        expect(banner).to_contain_text("Everything else goes on. Until ")
+        banner.get_by_role("link", name="Settings: AI").click()
+        visit.settle()
+        expect(visit.page.get_by_text("Paused: too many calls within an hour")).to_be_visible()
+        assert visit.page.get_by_role("button", name="End the pause now").count() == 0  # an owner's alone
+
+        owners.page.reload()
+        owners.settle()
+        expect(owners_banner).to_contain_text("AI is paused")
+        assert owners.axe() == []
+        owners.page.get_by_role("button", name="End the pause now").click()
+        owners.page.get_by_role("dialog").get_by_role("button", name="End the pause").click()
+        expect(owners_banner).to_be_empty()
+        visit.page.clock.fast_forward(59_000)
+        expect(banner).to_be_empty()
+
+        owners.page.get_by_role("button", name="Switch AI off").click()
+        owners.page.get_by_role("dialog").get_by_role("button", name="Switch off").click()
+        expect(owners_banner).to_contain_text("AI is switched off")
+        visit.page.clock.fast_forward(59_000)
+        expect(banner).to_contain_text("AI is switched off")
+        owners.page.get_by_role("button", name="Switch AI on").click()
+        owners.page.get_by_role("dialog").get_by_role("button", name="Switch on").click()
+        expect(owners_banner).to_be_empty()
+
+
+def test_limits_are_lowered_and_use_is_told(console: Api, browser: Browser) -> None:
+    owner = console.person()
+    with owner.client(owner.api_key) as client:
+        call = {"model": "claude-sonnet-4-5", "estimated_tokens": 4000}
+        made = client.post("/api/v1/ai/reservations", json=call).json()["id"]
+        spent = {"prompt_tokens": 1234, "completion_tokens": 766, "latency_ms": 900}
+        assert client.post(f"/api/v1/ai/reservations/{made}/settle", json=spent).status_code == 200
+    with browser.visit("/settings/ai", person=owner) as visit:
+        page = visit.page
+        expect(page.get_by_text("2K of 20M used")).to_be_visible()
+        page.get_by_label("By model").check()
+        expect(page.get_by_role("row").filter(has_text="claude-sonnet-4-5").get_by_title("1,234")).to_be_visible()
+        page.get_by_label("By API key").check()
+        expect(page.get_by_role("row").filter(has_text="Demo key")).to_be_visible()
+        page.get_by_role("spinbutton", name="Calls in 60 minutes").fill("400")
+        page.get_by_role("button", name="Save limits").click()
+        expect(page.get_by_text("The limits count from now on.")).to_be_visible()
+        expect(page.get_by_text("of 400 used")).to_be_visible()
+
+
+# Members, the tenant, integrations
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+def test_someone_is_invited_accepts_and_is_removed(console: Api, browser: Browser) -> None:
+    owner = console.person()
+    with browser.visit("/settings/members", person=owner) as visit:
+        page = visit.page
+        page.get_by_role("button", name="Invite someone").click()
+        dialog = page.get_by_role("dialog")
+        dialog.get_by_label("E-mail address").fill("katherine@acme.example")
+        dialog.get_by_role("radio", name="Member also").check()
+        dialog.get_by_role("button", name="Invite").click()
+        expect(page.get_by_role("row").filter(has_text="katherine@acme.example")).to_be_visible()
+
+        token = mail_token(console, "katherine@acme.example", "invitation")
+        with browser.visit(f"/invitation#token={token}") as newcomers:
+            assert token not in stored(newcomers.page)
+            newcomers.page.get_by_label("Your name").fill("Katherine Johnson")
+            newcomers.page.get_by_role("textbox", name="Password").fill(PASSWORD)
+            newcomers.page.get_by_role("button", name="Accept").click()
+            expect(newcomers.page.get_by_role("heading", name="Acme")).to_be_visible()
+            newcomers.settle()
+
+            page.reload()
+            visit.settle()
+            row = page.get_by_role("row").filter(has_text="Katherine Johnson")
+            row.get_by_role("button", name="Remove Katherine Johnson").click()
+            page.get_by_role("dialog").get_by_role("button", name="Remove").click()
+            expect(row).to_have_count(0)
+            newcomers.expects.update({401, 403})
+            newcomers.page.get_by_role("link", name="Members").click()
+            expect(newcomers.page.get_by_text(re.compile("Your session has ended|Not for your role"))).to_be_visible()
+
+
+def test_someone_with_an_account_accepts_and_switches_tenants(console: Api, browser: Browser) -> None:
+    newcomer = register(console)
+    with console.person("owner", tenant=2).client() as client:
+        body = {"email": newcomer.email, "role": "viewer"}
+        assert client.post("/api/v1/invitations", json=body).status_code == 201
+    token = mail_token(console, newcomer.email, "invitation")
+    with browser.visit("/", person=newcomer) as visit:
+        page = visit.page
+        visit.go(f"/invitation#token={token}")
+        page.get_by_role("button", name="Accept").click()
+        expect(page.get_by_role("heading", name="Globex")).to_be_visible()
+        other = visit.new_tab()
+        other.goto(f"{visit.base_url}/settings/members")
+        expect(other.get_by_text("hank", exact=False).first).to_be_visible()
+        page.get_by_label("Tenant", exact=True).select_option(label=newcomer.registration["tenant_name"])
+        expect(page.get_by_role("heading", name=newcomer.registration["tenant_name"])).to_be_visible()
+        # Nothing of the tenant before stays in another tab: whatever is done there would be done in this one.
+        expect(other.get_by_text("hank", exact=False)).to_have_count(0)
+
+
+def test_the_tenant_is_renamed_deleted_and_kept(console: Api, browser: Browser) -> None:
+    newcomer = register(console)
+    with browser.visit("/settings/tenant", person=newcomer) as visit:
+        page = visit.page
+        page.get_by_label("Name").fill("Renamed & Co")
+        page.get_by_role("button", name="Save").click()
+        expect(page.get_by_role("navigation").get_by_text("Renamed & Co")).to_be_visible()
+        page.get_by_role("button", name="Delete the tenant").click()
+        dialog = page.get_by_role("dialog")
+        dialog.get_by_label("Name of the tenant").fill("Renamed & Co")
+        dialog.get_by_role("button", name="Delete").click()
+        expect(page.get_by_text("will be erased on")).to_be_visible()
+        assert visit.axe() == []
+        page.get_by_role("button", name="Keep the tenant").click()
+        page.get_by_role("dialog").get_by_role("button", name="Keep it").click()
+        expect(page.get_by_role("button", name="Delete the tenant")).to_be_visible()
+
+
+def test_an_integration_is_connected_and_its_secret_never_seen_again(console: Api, browser: Browser) -> None:
+    with browser.visit("/settings/integrations", person=console.person("admin")) as visit:
+        page, secret = visit.page, "sk-marked-0123456789abcdef"
+        page.get_by_role("button", name="Connect Anthropic", exact=True).click()
+        page.get_by_role("dialog").get_by_label("API key").fill(secret)
+        page.get_by_role("dialog").get_by_label("Label").fill("Production")
+        page.get_by_role("dialog").get_by_role("button", name="Connect").click()
+        expect(page.get_by_role("button", name="Disconnect Anthropic")).to_be_visible()
+        assert secret not in stored(page)
+        page.get_by_role("button", name="Disconnect Anthropic").click()
+        page.get_by_role("dialog").get_by_role("button", name="Disconnect").click()
+        expect(page.get_by_role("button", name="Connect Anthropic", exact=True)).to_be_visible()
+
+
+# What somebody else wrote
+# ---------------------------------------------------------------------------------------------------------------------
+
+HOSTILE = {
+    "markup": "<img src=x onerror=alert(1)><script>alert(2)</script>",
+    "link": "javascript:alert(document.cookie)//\"'><svg/onload=alert(3)>",
+    "formula": "=cmd|'/c calc'!A1",
+    "bidi": "invoice\u202egnp.exe\u2066",
+    "long": "W" * 100,
+}
+SHOWN = HOSTILE | {"bidi": "invoice[U+202E]gnp.exe[U+2066]"}
+
+
+@pytest.mark.parametrize(("kind", "size"), [("markup", WIDE), ("bidi", WIDE), ("long", NARROW)])
+def test_hostile_text_is_text(console: Api, browser: Browser, kind: str, size: dict[str, int]) -> None:
+    """Names of a person, a tenant and keys; and, where no column's check keeps it short, what stands in the log."""
+    name = HOSTILE[kind]
+    body = new_registration() | {"display_name": name, "tenant_name": name}
+    with console.client() as client:
+        made = client.post("/api/v1/auth/register", json=body)
+        assert made.status_code == 201, made.text
+        client.headers["Authorization"] = f"Bearer {made.json()['access_token']}"
+        for text in HOSTILE.values():
+            key = {"name": text, "scopes": ["members:read"]}
+            assert client.post("/api/v1/api-keys", json=key).status_code == 201
+    with console.database.connect() as connection:
+        connection.execute(
+            """update limena.audit_logs set actor_label = %(long)s, user_agent = %(long)s,
+                entity_type = %(short)s, details = jsonb_build_object(%(short)s::text, %(long)s::text)
+            where tenant_id = %(tenant)s""",
+            {"long": (name * 10_000)[:10_000], "short": name, "tenant": made.json()["tenant"]["id"]},
+        )
+    with browser.visit("/", size=size) as visit:
+        page = visit.page
+        page.on("dialog", lambda one: visit.found.append(f"a script ran: {one.message}"))
+
+        def look() -> None:
+            assert page.locator("main :is(img, script, iframe, svg, object, [onerror], [onload])").count() == 0
+            assert page.locator("a[href^='javascript' i]").count() == 0
+            assert_no_sideways_scrolling(page)
+
+        visit.log_in(body["email"], body["password"])
+        expect(page.get_by_role("heading", name=SHOWN[kind], exact=True)).to_be_visible()
+        look()
+        visit.go("/settings/members")
+        expect(page.get_by_role("cell", name=SHOWN[kind]).first).to_be_visible()
+        look()
+        visit.go("/settings/api-keys")
+        for text in SHOWN.values():
+            expect(page.locator("main").get_by_text(text, exact=True).first).to_be_visible()
+        look()
+        visit.go("/settings/audit-log")
+        page.locator("summary.event-head").last.click()
+        expect(page.locator(".event-body dd bdi").first).to_contain_text(SHOWN[kind])
+        look()
+
+
+# Everyone can use it
+# ---------------------------------------------------------------------------------------------------------------------
+
+NOBODYS = [
+    "/",
+    "/register",
+    "/verify",
+    "/verify#token=x",
+    "/invitation#token=x",
+    "/password-reset",
+    "/password-reset#token=x",
+]
+EVERYBODYS = [
+    path for path in PAGES if path == "/" or (path.startswith("/settings/") and not path.endswith("/callback"))
+]
+
+
+def assert_no_sideways_scrolling(page: Page) -> None:
+    width, room = page.evaluate("[document.documentElement.scrollWidth, document.documentElement.clientWidth]")
+    assert width <= room, f"{page.url} is {width} px wide on {room} px"
+
+
+@pytest.mark.parametrize(("theme", "size"), [("light", WIDE), ("dark", NARROW)], ids=["light", "dark"])
+def test_axe_finds_nothing(console: Api, browser: Browser, theme: str, size: dict[str, int]) -> None:
+    found: list[str] = []
+
+    def look(visit: Visit, path: str) -> None:
+        visit.go(path)
+        assert_no_sideways_scrolling(visit.page)
+        found.extend(f"{path}: {line}" for line in visit.axe())
+
+    with browser.visit(theme=theme, size=size) as visit:
+        for path in NOBODYS:
+            look(visit, path)
+    with browser.visit("/", person=console.person(), theme=theme, size=size) as visit:
+        for path in EVERYBODYS:
+            look(visit, path)
+            if path == "/settings/api-keys":
+                visit.page.get_by_role("button", name="Create an API key").first.click()
+                expect(visit.page.get_by_role("dialog")).to_be_visible()
+                found += visit.axe()
+            if path == "/settings/audit-log":
+                visit.page.locator("summary.event-head").first.click()
+                found += visit.axe()
+        if size == NARROW:
+            visit.page.get_by_role("button", name="Menu").click()
+            found += visit.axe()
+    assert found == []
+
+
+def test_the_keyboard_is_enough(console: Api, browser: Browser) -> None:
+    """Skip link, navigation, a dialog and back: focus is where one is."""
+    with browser.visit("/", person=console.person()) as visit:
+        page = visit.page
+
+        def focused() -> str:
+            text: str = page.evaluate("document.activeElement.textContent")
+            return text
+
+        page.reload()
+        visit.settle()
+        page.keyboard.press("Tab")
+        assert focused() == "Skip to content"
+        page.keyboard.press("Enter")
+        assert page.evaluate("document.activeElement.tagName") == "H1"
+        page.get_by_role("link", name="API keys").focus()
+        page.keyboard.press("Enter")
+        visit.settle()
+        assert focused() == "API keys"
+        create = page.get_by_role("button", name="Create an API key").first
+        create.focus()
+        page.keyboard.press("Enter")
+        expect(page.get_by_role("dialog").get_by_role("textbox", name="Name")).to_be_focused()
+        page.keyboard.press("Escape")
+        expect(page.get_by_role("dialog")).to_have_count(0)
+        expect(create).to_be_focused()
+
+
+# When something is missing
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+def test_offline_is_said_and_nothing_is_lost(console: Api, browser: Browser) -> None:
+    with browser.visit("/settings/members", person=console.person()) as visit:
+        page = visit.page
+        visit.context.set_offline(True)
+        expect(page.get_by_text("Limena cannot be reached. Trying again")).to_be_visible()
+        page.get_by_role("button", name="Invite someone").click()
+        page.get_by_role("dialog").get_by_label("E-mail address").fill("someone@example.com")
+        page.get_by_role("dialog").get_by_role("radio", name="Viewer").check()
+        page.get_by_role("dialog").get_by_role("button", name="Invite").click()
+        expect(page.get_by_role("dialog").get_by_role("alert").last).to_contain_text("cannot be reached")
+        visit.context.set_offline(False)
+        expect(page.get_by_text("Limena cannot be reached. Trying again")).to_be_hidden()
+        assert page.get_by_role("dialog").get_by_label("E-mail address").input_value() == "someone@example.com"
+        visit.found = [one for one in visit.found if "ERR_INTERNET_DISCONNECTED" not in one]
+
+
+def test_a_page_that_is_none(console: Api, browser: Browser) -> None:
+    with browser.visit("/", person=console.person("viewer")) as visit:
+        visit.page.evaluate("history.pushState(null, '', '/nowhere'); dispatchEvent(new PopStateEvent('popstate'))")
+        expect(visit.page.get_by_role("heading", name="There is no such page")).to_be_visible()

@@ -96,6 +96,50 @@ begin
 end;
 $$;
 
+create function tests.integration_id(p_tenant text, p_provider text default 'anthropic')
+returns uuid
+language sql
+immutable
+as $$ select tests.id('integration', p_tenant || ' ' || p_provider) $$;
+
+-- A connected provider with one credential of each field that is named; the ciphertexts are none, and of the right size.
+create function tests.make_integration(
+    p_tenant text,
+    p_provider text default 'anthropic',
+    p_fields text[] default '{secret}',
+    p_expires_at timestamptz default null,
+    p_key_version integer default 1
+)
+returns void
+language plpgsql
+as $$
+begin
+    insert into limena_private.tenant_salts (tenant_id, salt)
+    values (tests.tenant_id(p_tenant), sha256(convert_to('salt ' || p_tenant, 'UTF8')))
+    on conflict (tenant_id) do nothing;
+    insert into limena.integrations (tenant_id, id, provider, label, changed_by, connected_at)
+    values (
+        tests.tenant_id(p_tenant), tests.integration_id(p_tenant, p_provider), p_provider, 'label of ' || p_tenant,
+        tests.user_id(p_tenant, 'owner'), now()
+    );
+    insert into limena.integration_credentials (tenant_id, integration_id, field, key_version, ciphertext, expires_at)
+    select
+        tests.tenant_id(p_tenant),
+        tests.integration_id(p_tenant, p_provider),
+        f.name,
+        p_key_version,
+        tests.ciphertext(p_tenant || ' ' || p_provider || ' ' || f.name),
+        case f.name when 'access_token' then p_expires_at end
+    from unnest(p_fields) as f (name);
+end;
+$$;
+
+create function tests.ciphertext(p_name text)
+returns bytea
+language sql
+immutable
+as $$ select pg_catalog.sha256(pg_catalog.convert_to('ciphertext ' || p_name, 'UTF8')) $$;
+
 -- The real ways in. To be called as limena_app: `set local role limena_app` comes first.
 create function tests.enter_as(p_tenant text, p_role text default 'owner')
 returns boolean
@@ -312,7 +356,7 @@ begin
         from pg_catalog.pg_class as c
         where c.relnamespace = 'limena'::regnamespace
             and c.relkind in ('r', 'p', 'v', 'm', 'f')
-            and c.relname not in ('permissions', 'role_permissions', 'permission_matrix', 'isolation_report', 'audit_actions')
+            and c.relname not in ('permissions', 'role_permissions', 'permission_matrix', 'isolation_report', 'audit_actions', 'audit_export')
         order by c.relname
     loop
         v_outcome := tests.outcome(format('select from limena.%I as t where %s', v_relation.name, v_relation.is_not_mine));
@@ -393,6 +437,26 @@ begin
             ('update limena.invitations set accepted_at = now()', null),
             (format('update limena.invitations set withdrawn_at = now() where tenant_id = %L', tests.tenant_id('b')), null),
             ('update limena.api_key_uses set last_used_at = now()', null),
+            ($s$update limena.integrations set label = 'x'$s$, tests.outcome('select from limena.integrations')),
+            (format('update limena.integrations set tenant_id = %L', tests.tenant_id('b')), null),
+            ($s$update limena.integrations set provider = 'x'$s$, null),
+            ('update limena.integration_credentials set key_version = 9', null),
+            ($s$update limena.integration_credentials set ciphertext = sha256('x')$s$, null),
+            ($s$update limena.integration_flows set ciphertext = sha256('x')$s$, null),
+            (
+                format(
+                    'insert into limena.integrations (tenant_id, id, provider, changed_by) '
+                    'values (%L, gen_random_uuid(), %L, %L)',
+                    tests.tenant_id('b'), 'planted', tests.user_id('b', 'owner')
+                ), null
+            ),
+            (
+                format(
+                    'insert into limena.integration_credentials (tenant_id, integration_id, field, key_version, ciphertext)'
+                    ' values (%L, %L, %L, 1, sha256(%L))',
+                    tests.tenant_id('b'), tests.integration_id('b'), 'access_token', 'planted'
+                ), null
+            ),
             ('update limena.ai_settings set max_tokens_per_month = 1', null),
             ('update limena.ai_quotas set used_tokens = 0', null),
             ('update limena.ai_quota_months set used_tokens = 0', null),

@@ -40,6 +40,9 @@ export function dateTime(iso) {
   return iso ? timeElement(iso, DATE_TIME.format(new Date(iso))) : '–';
 }
 
+/** A day that is a day in UTC, as `2026-11-25`. */
+export const day = (text) => new Date(`${text}T00:00:00Z`).toLocaleDateString(undefined, { timeZone: 'UTC', dateStyle: 'medium' });
+
 export function date(iso) {
   return iso ? timeElement(iso, DATE.format(new Date(iso))) : '–';
 }
@@ -59,12 +62,14 @@ export function words(code) {
   return text.charAt(0).toUpperCase() + text.slice(1);
 }
 
+// A browser names its forebears, too: the first of these that it names is what it is.
+const BROWSERS = { Edg: 'Edge', OPR: 'Opera', Firefox: 'Firefox', Chrome: 'Chrome', Safari: 'Safari' };
+const SYSTEMS = { Windows: 'Windows', Android: 'Android', iPhone: 'iPhone', iPad: 'iPad', 'Mac OS X': 'macOS', Linux: 'Linux' };
+
 /** What a browser says of itself, as short as it can be told. */
 export function device(agent) {
   if (!agent) return 'Unknown device';
-  const browser = /\b(Edg|OPR|Firefox|Chrome|Safari)\b/.exec(agent)?.[1];
-  const system = /\b(Windows|Android|iPhone|iPad|Mac OS X|Linux)\b/.exec(agent)?.[1];
-  const names = { Edg: 'Edge', OPR: 'Opera', 'Mac OS X': 'macOS' };
+  const [browser, system] = [BROWSERS, SYSTEMS].map((names) => names[Object.keys(names).find((name) => agent.includes(name))]);
   if (!browser) return agent.length > 60 ? `${agent.slice(0, 60)}…` : agent;
-  return [names[browser] ?? browser, system && (names[system] ?? system)].filter(Boolean).join(' on ');
+  return system ? `${browser} on ${system}` : browser;
 }

@@ -1,7 +1,7 @@
 // What surrounds a page: navigation, banner, who one is. Keeps `me`, and asks for it anew every half minute.
 
 import { Offline, get, leave, switchTenant } from './session.js';
-import { badge, fill, h, link, said, toast } from './ui.js';
+import { badge, fill, h, link, said, toast, visible } from './ui.js';
 import { dateTime } from './format.js';
 
 const POLL = 30_000;
@@ -14,6 +14,8 @@ const SETTINGS = [
   ['/settings/ai', 'AI', 'ai:read'],
   ['/settings/security', 'Security', null],
 ];
+
+const PLACES = Object.fromEntries(SETTINGS.map(([path, text]) => [path, `Settings: ${text}`]));
 
 let me = null;
 let tenants = [];
@@ -84,7 +86,7 @@ function tenantChoice() {
       choice.disabled = false;
       choice.value = me.tenant?.id ?? '';
     });
-  } }, me.tenant ? null : h('option', { value: '' }, 'Choose a tenant'), tenants.map((one) => h('option', { value: one.id, selected: one.id === me.tenant?.id }, one.name)));
+  } }, me.tenant ? null : h('option', { value: '' }, 'Choose a tenant'), tenants.map((one) => h('option', { value: one.id, selected: one.id === me.tenant?.id }, visible(one.name))));
   return choice;
 }
 
@@ -101,7 +103,7 @@ function drawBanner() {
     h('section', { class: `notice ${['critical', 'error', 'danger'].includes(notice.severity) ? 'bad' : notice.severity === 'warning' ? 'warn' : 'info'}`, 'aria-label': notice.title },
       h('p', { class: 'strong' }, said(notice.title)),
       h('p', {}, said(notice.detail), notice.until && [' Until ', dateTime(notice.until), '.']),
-      notice.action && h('p', {}, said(notice.action)),
+      notice.action && h('p', {}, notice.action in PLACES ? link(notice.action, PLACES[notice.action]) : said(notice.action)),
     )));
 }
 

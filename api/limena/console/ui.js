@@ -20,8 +20,11 @@ export function fill(element, ...children) {
   return element;
 }
 
-/** Text that somebody wrote: isolated, so that its bidi marks end with it. */
-export const said = (text, attributes = {}) => h('bdi', { dir: 'auto', ...attributes }, String(text ?? ''));
+/** Marks that would change the order of what is read, and control characters, as what they are. */
+export const visible = (text) => String(text ?? '').replace(/[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u202a-\u202e\u2066-\u2069]/g, (mark) => `[U+${mark.codePointAt(0).toString(16).toUpperCase().padStart(4, '0')}]`);
+
+/** Text that somebody wrote, isolated from what stands around it. */
+export const said = (text, attributes = {}) => h('bdi', { dir: 'auto', ...attributes }, visible(text));
 
 export const badge = (text, kind = '') => h('span', { class: `badge ${kind}` }, text);
 

@@ -156,6 +156,13 @@ class Provider:
         self.tokens.clear()
         self.codes.clear()
 
+    def wait_for(self, grant: str) -> None:
+        """Until such a request is being answered."""
+        deadline = time.monotonic() + 30
+        while grant not in self.requests:
+            assert time.monotonic() < deadline, self.requests
+            time.sleep(0.01)
+
     def revoke_everything(self) -> None:
         for token in self.tokens:
             token.is_access_revoked = token.is_refresh_revoked = True

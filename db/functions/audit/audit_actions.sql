@@ -22,6 +22,18 @@ with events as (
         ('api_key.revoked', 'notice', 'An API key was switched off', '{}'),
         ('api_key.rotated', 'notice', 'An API key got a successor, and ends after a grace', '{}'),
         ('api_key.transferred', 'notice', 'An API key passed to an owner when its creator left', '{}'),
+        ('audit_log.exported', 'notice', 'The log was exported', '{format, filters}'),
+        (
+            'audit_log.removed', 'notice', 'Rows past the tenant''s retention were removed',
+            '{from_seal, to_seal, rows, until}'
+        ),
+        (
+            'audit_log.partition_dropped', 'info', 'A month of the log without a row in it was dropped', '{partition}'
+        ),
+        (
+            'audit_log.sealed', 'info', 'Rows of the log were sealed',
+            '{to_seq, seals, rows, digest}'
+        ),
         ('integration.connected', 'notice', 'A third party was connected, or connected anew', '{}'),
         ('integration.disconnected', 'notice', 'A third party was disconnected', '{}'),
         (

@@ -23,6 +23,8 @@ as $$
 declare
     v_table limena_private.audited_tables;
     v_context jsonb := limena_private.verified_context()::jsonb;
+    v_behalf_id uuid;
+    v_behalf_label text;
     v_old jsonb[];
     v_new jsonb[];
     v_caller name := coalesce(nullif(current_setting('role'), 'none'), session_user);
@@ -72,10 +74,13 @@ begin
         raise exception 'the tenant context was changed while a statement ran' using errcode = '42501';
     end if;
 
+    if v_context ->> 'actor_type' = 'api_key' then
+        select u.id, u.email into v_behalf_id, v_behalf_label from limena.users as u where u.id = (v_context ->> 'user_id')::uuid;
+    end if;
     perform pg_current_xact_id();  -- before seq is drawn: what seals the log later relies on this order
     insert into limena.audit_logs (
-        tenant_id, occurred_at, seq, id, action, actor_type, actor_id, actor_label, entity_type, entity_id, changes,
-        request_id, ip, user_agent
+        tenant_id, occurred_at, seq, id, action, actor_type, actor_id, actor_label, on_behalf_of_id, on_behalf_of_label,
+        entity_type, entity_id, changes, request_id, ip, user_agent
     )
     select
         t.tenant_id,
@@ -86,6 +91,8 @@ begin
         coalesce(v_context ->> 'actor_type', 'system'),
         (v_context ->> 'actor_id')::uuid,
         coalesce(v_context ->> 'actor_label', session_user::text),
+        v_behalf_id,
+        v_behalf_label,
         v_table.entity_type,
         coalesce(c.new, c.old) ->> v_table.entity_column,
         d.changes,

@@ -17,11 +17,16 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_context jsonb := limena_private.verified_context()::jsonb;
+    v_behalf_id uuid;
+    v_behalf_label text;
 begin
+    if v_context ->> 'actor_type' = 'api_key' then
+        select u.id, u.email into v_behalf_id, v_behalf_label from limena.users as u where u.id = (v_context ->> 'user_id')::uuid;
+    end if;
     perform pg_current_xact_id();  -- before seq is drawn: what seals the log later relies on this order
     insert into limena.audit_logs (
-        tenant_id, occurred_at, seq, id, action, actor_type, actor_id, actor_label, entity_type, entity_id, details,
-        request_id, ip, user_agent
+        tenant_id, occurred_at, seq, id, action, actor_type, actor_id, actor_label, on_behalf_of_id, on_behalf_of_label,
+        entity_type, entity_id, details, request_id, ip, user_agent
     )
     values (
         coalesce(p_tenant_id, limena_private.platform_tenant_id()),
@@ -32,6 +37,8 @@ begin
         coalesce(v_context ->> 'actor_type', 'system'),
         (v_context ->> 'actor_id')::uuid,
         coalesce(v_context ->> 'actor_label', session_user::text),
+        v_behalf_id,
+        v_behalf_label,
         p_entity_type,
         p_entity_id,
         p_details,

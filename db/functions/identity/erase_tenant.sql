@@ -14,6 +14,9 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
     perform limena_private.destroy_tenant_salt(p_tenant_id);
+    delete from limena.integration_flows as f where f.tenant_id = p_tenant_id;
+    delete from limena.integration_credentials as c where c.tenant_id = p_tenant_id;
+    delete from limena.integrations as i where i.tenant_id = p_tenant_id;
     delete from limena.api_key_rates as r where r.tenant_id = p_tenant_id;
     delete from limena.api_key_uses as u where u.tenant_id = p_tenant_id;
     delete from limena.api_keys as k where k.tenant_id = p_tenant_id;

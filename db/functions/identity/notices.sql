@@ -8,7 +8,7 @@ security invoker
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-    return limena.ai_notices();
+    return limena.tenant_notices() || limena.ai_notices();
 end;
 $$;
 

@@ -20,14 +20,15 @@ as $$
 declare
     v_context jsonb := limena.current_context();
     v_tenant_id uuid := (v_context ->> 'tenant_id')::uuid;
+    -- One's own session may leave without a permission; a key does not leave in its creator's name.
+    v_is_leaving boolean := coalesce(v_context ->> 'session_id' is not null and (v_context ->> 'user_id')::uuid = p_user_id, false);
     v_role limena.member_role;
     v_heir uuid;
 begin
     if p_api_keys is not null and p_api_keys not in ('revoke', 'transfer') then
         raise exception 'must be revoke or transfer' using errcode = '22023', column = 'api_keys';
     end if;
-    -- One's own session may leave without a permission.
-    if v_tenant_id is null or v_context ->> 'session_id' is null or (v_context ->> 'user_id')::uuid is distinct from p_user_id then
+    if v_tenant_id is null or not v_is_leaving then
         perform limena.require('members:write');
     end if;
     perform limena_private.lock_tenant(v_tenant_id);
@@ -36,7 +37,7 @@ begin
     if not found then
         raise exception 'no such member' using errcode = 'P0002';
     end if;
-    if v_role = 'owner' and (v_context ->> 'user_id')::uuid is distinct from p_user_id then
+    if v_role = 'owner' and not v_is_leaving then
         perform limena.require('tenant:own');
     end if;
 

@@ -22,10 +22,15 @@ begin
     )
     into v_tenant;
     return v_tenant;
+exception
+    -- By the name that the field has here: at a registration it is tenant_name.
+    when check_violation then
+        raise exception 'must have 1 to 100 characters, no space at its ends and no control characters' using
+            errcode = '22023', column = 'name';
 end;
 $$;
 
 comment on function limena.update_tenant(text) is
-'Renames the current tenant. Raises 42501 without tenant:write, LM001 when it is frozen, 23502 or 23514 for a bad name.';
+'Renames the current tenant. Raises 42501 without tenant:write, LM001 when it is frozen, 22023 or 23502 for a bad name.';
 
 grant execute on function limena.update_tenant(text) to limena_app;

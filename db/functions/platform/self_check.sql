@@ -128,7 +128,11 @@ begin
     select 'policies', 'limena.audit_logs: ' || p.polname, 'changes what may be done to the log'
     from pg_policy as p
     where p.polrelid = 'limena.audit_logs'::regclass
-        and (p.polcmd not in ('r', 'a') or p.polcmd = 'a' and p.polroles[1] <> 'limena_owner'::regrole)
+        and (
+            p.polcmd not in ('r', 'a', 'd')
+            or p.polcmd <> 'r' and p.polroles[1] <> 'limena_owner'::regrole
+            or p.polcmd = 'd' and pg_get_expr(p.polqual, p.polrelid) <> '(occurred_at < (now() - ''30 days''::interval))'
+        )
     union all
     select 'isolation', c.oid::regclass::text, 'a partition has a policy or a grant of its own'
     from pg_class as c
@@ -177,7 +181,7 @@ begin
         and c.relkind in ('r', 'p')
         and not c.relispartition
         and c.relname not in (
-            'audit_logs', 'session_uses', 'api_key_uses', 'api_key_rates', 'log_in_failures', 'ai_quotas', 'ai_quota_months',
+            'audit_logs', 'audit_seals', 'session_uses', 'api_key_uses', 'api_key_rates', 'log_in_failures', 'ai_quotas', 'ai_quota_months',
             'ai_reservations', 'ai_usage_logs', 'ai_usage_days'
         )
         and 4 <> (
@@ -308,6 +312,7 @@ begin
         -- These are reached through definer functions alone, and every name in them is qualified.
         and p.oid::regprocedure::text not in (
             'limena_private.seal(bytea,text,text)', 'limena_private.verified_context()', 'limena_private.platform_tenant_id()',
+            'limena.csv_text(text)',
             'limena.ai_clock()'
         )
         and not coalesce('search_path=pg_catalog, pg_temp' = any (p.proconfig), false)

@@ -56,6 +56,12 @@ create policy integration_credentials_update_owner on limena.integration_credent
 for update to limena_owner
 using (true);
 
+-- For erase_tenant.
+drop policy if exists integration_credentials_delete_owner on limena.integration_credentials;
+create policy integration_credentials_delete_owner on limena.integration_credentials
+for delete to limena_owner
+using (true);
+
 select limena_private.audit_table(
     p_table => 'limena.integration_credentials',
     p_entity_type => 'integration_credential',

@@ -57,6 +57,12 @@ create policy integrations_update_owner on limena.integrations
 for update to limena_owner
 using (true);
 
+-- For erase_tenant.
+drop policy if exists integrations_delete_owner on limena.integrations;
+create policy integrations_delete_owner on limena.integrations
+for delete to limena_owner
+using (true);
+
 -- The lease is no fact about the integration: who asked for a refresh is recorded as integration.refreshing.
 select limena_private.audit_table(
     p_table => 'limena.integrations',

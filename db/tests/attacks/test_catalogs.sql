@@ -6,7 +6,7 @@
 -- same role run (pg_stat_activity: the API's statements hold no values), and the product's own functions and policies
 -- are for all to read.
 begin;
-select plan(61);
+select plan(73);
 
 select tests.make_tenants();
 select tests.make_api_key(p_tenant => 'a', p_name => 'key of a');
@@ -63,7 +63,7 @@ select
 from (
     values
     ('api_keys', 'key_hash'), ('invitations', 'token_hash'), ('users', 'password_hash'), ('sessions', 'secret_hash'),
-    ('refresh_tokens', 'token_hash')
+    ('refresh_tokens', 'token_hash'), ('integration_credentials', 'ciphertext'), ('integration_flows', 'ciphertext')
 ) as s (relation, column_name)
 cross join (
     values

@@ -2,11 +2,20 @@
 -- It would work with EXECUTE for PUBLIC (the default of PostgreSQL), with USAGE on limena_private, or with a definer
 -- function that takes a tenant or a relation from its caller.
 begin;
-select plan(69);
+select plan(88);
 
 select tests.make_tenants();
 select tests.make_api_key(p_tenant => 'a');
 select tests.make_api_key(p_tenant => 'b');
+select tests.make_integration(p_tenant => 'a');
+select tests.make_integration(p_tenant => 'b');
+insert into limena.integration_flows (
+    tenant_id, id, provider, session_id, user_id, state_hash, key_version, ciphertext
+)
+values (
+    tests.tenant_id('b'), gen_random_uuid(), 'oidc', tests.id('session', 'b owner'), tests.user_id('b', 'owner'),
+    sha256('state of b'), 1, sha256('verifier of b')
+);
 set local session authorization limena_app;
 
 -- 1. What limena_app can call with the owner's rights: exactly this.
@@ -23,6 +32,7 @@ select is(
     (
         select array_agg(f.name order by f.name)
         from unnest(array[
+            'announcements', 'export_audit_logs', 'exported_tenant_id',
             'change_member_role',
             'count_api_key_call',
             'current_context',
@@ -34,6 +44,8 @@ select is(
             'delete_tenant',
             'deployed_digest',
             'enter_api_key',
+            'begin_integration_flow', 'prepare_integration', 'read_integrations', 'record_integration_failure',
+            'take_integration_flow', 'use_integration',
             'enter_session',
             'find_people',
             'has_permission',
@@ -112,6 +124,14 @@ from (
     ('select limena.claim_mail()'),
     ('select limena.settle_mail(tests.tenant_id(''b''), gen_random_uuid(), true)'),
     ('select limena.prune()'),
+    ('select limena.settle_refresh(tests.tenant_id(''a''), tests.integration_id(''a''), now())'),
+    ('select limena.stale_credentials(1, 10)'),
+    ('select limena.reseal_credentials(1, 2, ''{}'', ''{}'', ''{}'', ''{}'', ''{}'')'),
+    ('select limena.credential_key_versions()'),
+    ('select limena.record_master_key_rotation(2)'),
+    ('select limena_private.tenant_salt(tests.tenant_id(''b''))'),
+    ('select limena_private.destroy_tenant_salt(tests.tenant_id(''b''))'),
+    ('select salt from limena_private.tenant_salts'),
     ('select limena_private.seal_unauthenticated(null, null, null)'),
     ('select limena_private.record_user_event(tests.user_id(''b'', ''owner''), ''x.x'')'),
     ('select limena_private.log_in_subjects(''owner@b.example'', null, null)'),
@@ -184,6 +204,53 @@ select is(
     ),
     true,
     'of what was recorded, none is long'
+);
+
+-- 3b. Integrations: one's own tenant's ciphertexts and salt, and nothing of another's.
+set local session authorization limena_app;
+select tests.enter_as('a', 'owner');
+select is(
+    limena.read_integrations(p_permission => 'integrations:use')::text ~ encode(tests.ciphertext('a anthropic secret'), 'hex'),
+    true,
+    'with SQL as limena_app one gets one''s own tenant''s ciphertext'
+);
+select is(
+    (
+        limena.read_integrations(p_permission => 'integrations:use')::text
+        || limena.read_integrations(p_permission => 'integrations:read', p_provider => 'anthropic')::text
+        || limena.use_integration('anthropic')::text
+        || limena.prepare_integration('anthropic')::text
+    ) ~ any(
+        array[
+            tests.tenant_id('b')::text,
+            tests.integration_id('b')::text,
+            encode(tests.ciphertext('b anthropic secret'), 'hex'),
+            encode(sha256('salt b'), 'hex')
+        ]
+    ),
+    false,
+    'and none of another''s, whatever is called'
+);
+select is(
+    limena.take_integration_flow('oidc', sha256('state of b')), null, 'another tenant''s flow is not there to be taken'
+);
+select is(left(tests.error_of(s.statement), 5), s.expected, s.statement)
+from (
+    values
+    ('select limena.read_integrations(null)', '22023'),
+    ('select limena.read_integrations(''tenant:own'')', '22023'),
+    ('select limena.record_integration_failure(repeat(''x'', 100000), ''denied'')', '22023'),
+    ('select limena.record_integration_failure(''anthropic'', repeat(''x'', 100000))', '22023'),
+    ('select limena.begin_integration_flow(''x'', null, null, null, null)', '23502'),
+    ('select limena.begin_integration_flow(''../x'', gen_random_uuid(), sha256(''x''), 1, sha256(''x''))', '23514'),
+    ('select limena.begin_integration_flow(''x'', gen_random_uuid(), ''\x00'', 1, sha256(''x''))', '23514')
+) as s (statement, expected);
+select tests.leave();
+set local session authorization postgres;
+select results_eq(
+    $$select f.tenant_id from limena.integration_flows as f$$,
+    $$select tests.tenant_id('b')$$,
+    'and b''s is still there'
 );
 
 -- 4. The trigger function writes the log of registered tables alone, even for someone who can make a trigger.

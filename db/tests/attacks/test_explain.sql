@@ -5,7 +5,7 @@
 -- with statistics on columns of personal data (docs/decisions/0008-the-tenant-comes-first.md, which also names what is
 -- left).
 begin;
-select plan(48);
+select plan(56);
 
 select tests.make_tenants();
 select tests.make_api_key(p_tenant => 'a', p_name => 'key of a');
@@ -36,6 +36,9 @@ select
     tests.user_id('b', 'owner')
 from generate_series(1, 200) as i;
 
+select tests.make_integration(p_tenant => 'a', p_key_version => 3);
+select tests.make_integration(p_tenant => 'b', p_provider => 'common', p_key_version => 7);
+
 -- A wrong guess is next to the right one, so that no row of a's lies between them.
 create temporary table guesses as
 select
@@ -64,6 +67,10 @@ from (
     ('api_keys', 'created_at', '2020-01-01 00:00:00+00', '2020-01-02 00:00:00+00'),
     ('api_keys', 'expires_at', '2999-01-01 00:00:00+00', '2999-01-02 00:00:00+00'),
     ('api_key_uses', 'api_key_id', tests.api_key_id('b', 'key of b')::text, null),
+    ('integrations', 'provider', 'common', 'cannon'),
+    ('integrations', 'label', 'label of b', 'label of c'),
+    ('integration_credentials', 'integration_id', tests.integration_id('b', 'common')::text, null),
+    ('integration_credentials', 'key_version', '7', '8'),
     ('audit_logs', 'tenant_id', tests.tenant_id('b')::text, null),
     ('audit_logs', 'entity_id', tests.api_key_id('b', 'key of b')::text, null)
 ) as g (relation, column_name, existing, missing);

@@ -2,7 +2,7 @@
 -- It would work without: row-level security on a table, a policy that asks for the context, the column grants, or if
 -- current_tenant_id() returned anything but NULL where there is no context.
 begin;
-select plan(25);
+select plan(27);
 
 select tests.make_tenants();
 select tests.make_api_key(p_tenant => 'a');
@@ -12,6 +12,8 @@ delete from limena.api_key_uses
 where tenant_id = tests.tenant_id('b');
 insert into limena.invitations (tenant_id, email, role, token_hash, invited_by)
 values (tests.tenant_id('b'), 'guest@b.example', 'member', sha256('token of b'), tests.user_id('b', 'owner'));
+
+select tests.make_integration(p_tenant => 'b');
 
 -- An attack that finds nothing proves nothing unless there is something.
 select ok(tests.loot() ~ (r.name || ' [1-9]'), r.name || ' has rows to steal')
@@ -24,6 +26,8 @@ from (
     ('session_uses'),
     ('api_keys'),
     ('api_key_uses'),
+    ('integrations'),
+    ('integration_credentials'),
     ('audit_logs')
 ) as r (name);
 

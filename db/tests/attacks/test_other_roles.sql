@@ -5,7 +5,7 @@
 -- (begin_log_in) and could open a session for it (log_in); with limena_app besides, that is an entry. It may write
 -- failed log-ins into the log. So each has its own pool, which runs nothing but fixed calls.
 begin;
-select plan(83);
+select plan(85);
 
 select tests.make_tenants();
 select tests.make_api_key(p_tenant => 'a');
@@ -43,6 +43,7 @@ from (
             'request_password_reset',
             'request_registration',
             'reset_password',
+            'settle_refresh',
             'take_back_log_in',
             'verify_registration'
         ]
@@ -52,12 +53,15 @@ from (
         array[
             'ai_calls_at',
             'ai_clock',
+            'announcements',
             'close_access',
             'covered_from',
             'covered_people',
             'covered_tenant_id',
             'covered_to',
             'covers_all',
+            'csv_text',
+            'exported_tenant_id',
             'open_access',
             'open_access_as',
             'resume_access'
@@ -66,8 +70,22 @@ from (
     (
         'limena_maintenance',
         array[
-            'check_ai_quotas', 'claim_mail', 'deployed_digest', 'ensure_partitions', 'erase_tenants',
-            'expire_reservations', 'prune', 'self_check', 'settle_mail'
+            'apply_retention',
+            'check_ai_quotas',
+            'claim_mail',
+            'credential_key_versions',
+            'deployed_digest',
+            'ensure_partitions',
+            'erase_tenants',
+            'expire_reservations',
+            'prune',
+            'record_master_key_rotation',
+            'reseal_credentials',
+            'seal_audit_log',
+            'self_check',
+            'settle_mail',
+            'stale_credentials',
+            'verify_audit_log'
         ]
     )
 ) as r (name, functions);
@@ -131,6 +149,8 @@ from (
     ),
     ('select limena.log_out_all()', '42501'),
     ('select limena.end_session(tests.id(''session'', ''b owner''))', '42501'),
+    ('select limena.read_integrations(''integrations:use'')', '42501'),
+    ('select limena.stale_credentials(1, 10)', '42501'),
     ('select limena.claim_mail()', '42501'),
     ('select limena.prune()', '42501'),
     ('select limena.log_in(tests.user_id(''b'', ''owner''), null, sha256(''x''), sha256(''y''))', '28000'),

@@ -4,7 +4,7 @@
 -- functions need.
 -- Known limit: limena_owner owns the tables. Who can run DDL as it can take protection off; a deploy is such a one.
 begin;
-select plan(10);
+select plan(9);
 
 select tests.make_tenants();
 select tests.make_api_key(p_tenant => 'a');
@@ -58,7 +58,7 @@ select is(
             and c.relname not in (select f.relation from forbidden as f)
         order by c.relname
     ),
-    '{ai_reservations,api_key_rates,api_key_uses,api_keys,invitations,log_in_failures,memberships,outbox,password_resets,registrations,sessions}',
+    '{ai_reservations,api_key_rates,api_key_uses,api_keys,integration_credentials,integration_flows,integrations,invitations,log_in_failures,memberships,outbox,password_resets,registrations,sessions}',
     'each table forbids limena_owner something, but for those that prune() and erase_tenant() clear'
 );
 set local role limena_owner;
@@ -71,9 +71,11 @@ select is(
     '{}',
     'what no policy allows limena_owner meets no row'
 );
-select is(tests.outcome('delete from limena.audit_logs'), '0', 'not even limena_owner deletes from the log');
+select is(
+    tests.outcome('delete from limena.audit_logs'), '0',
+    'not even limena_owner deletes from the log what is younger than 30 days'
+);
 select is(tests.outcome('update limena.audit_logs set action = ''x.x'''), '0', 'or changes it');
-select is(tests.outcome('select from limena.audit_logs'), '0', 'or reads it');
 select is(
     tests.outcome(
         $$insert into limena.sessions (user_id, secret_hash, ended_at) values (tests.user_id('b', 'owner'), sha256('y'), now())$$  -- noqa: LT05
@@ -89,8 +91,8 @@ select is(
         where 'limena_owner'::regrole = any(p.polroles) and (p.polcmd in ('*', 'd') or cardinality(p.polroles) > 1)
         order by p.polname
     ),
-    '{ai_reservations_delete_owner,api_key_rates_delete_owner,api_key_uses_delete_owner,api_keys_delete_owner,invitations_delete_owner,log_in_failures_delete_owner,memberships_delete_owner,outbox_delete_owner,password_resets_delete_owner,registrations_delete_owner,sessions_delete_owner}',  -- noqa: LT05
-    'no policy lets limena_owner do everything, and none delete, but where prune(), remove_member() and erase_tenant() do'
+    '{ai_reservations_delete_owner,api_key_rates_delete_owner,api_key_uses_delete_owner,api_keys_delete_owner,audit_logs_delete_owner,integration_credentials_delete_owner,integration_flows_delete_owner,integrations_delete_owner,invitations_delete_owner,log_in_failures_delete_owner,memberships_delete_owner,outbox_delete_owner,password_resets_delete_owner,registrations_delete_owner,sessions_delete_owner}',  -- noqa: LT05
+    'no policy lets limena_owner do everything, and none delete, but where prune(), remove_member(), erase_tenant() and retention do'
 );
 select is(
     array(

@@ -196,6 +196,19 @@ select results_eq(
             ]', '{}'
         ),
         (
+            'integration_credentials', 'integration_credential', '{tenant_id, integration_id, field}', 'integration_id',
+            'tenant', 'tenant_id', '{ciphertext}', '[["key_version", "integration_credential.resealed"]]', '{}'
+        ),
+        (
+            'integration_flows', 'integration_flow', '{tenant_id, id}', 'id', 'tenant', 'tenant_id',
+            '{state_hash, ciphertext}', '[]', '{}'
+        ),
+        (
+            'integrations', 'integration', '{tenant_id, id}', 'id', 'tenant', 'tenant_id', '{}',
+            '[["disconnected_at", "integration.disconnected"], ["failed_at", "integration.failed"],
+            ["connected_at", "integration.connected"]]', '{refresh_leased_until}'
+        ),
+        (
             'invitations', 'invitation', '{tenant_id, id}', 'id', 'tenant', 'tenant_id', '{token_hash}',
             '[["accepted_at", "invitation.accepted"], ["withdrawn_at", "invitation.withdrawn"]]', '{}'
         ),
@@ -221,7 +234,7 @@ select results_eq(
             '[["spent_at", "refresh_token.spent"]]', '{}'
         ),
         (
-            'registrations', 'registration', '{id}', 'id', 'platform', null, '{password_hash, token_hash}',
+            'registrations', 'registration', '{id}', 'id', 'platform', null, '{password_hash, token_hash, registrant_hash}',
             '[["used_at", "registration.verified"]]', '{}'
         ),
         (

@@ -97,7 +97,7 @@ select is(
         'thing.created',
         'actor_type',
         'user',
-        'actor_id', tests.user_id('a', 'owner'), 'actor_label', 'owner@a', 'entity_type', 'thing', 'entity_id', 'one',
+        'actor_id', tests.user_id('a', 'owner'), 'actor_label', 'owner@a', 'on_behalf_of_id', null, 'on_behalf_of_label', null, 'entity_type', 'thing', 'entity_id', 'one',
         'changes',
         '{"name": [null, "x"]}'::jsonb,
         'details',

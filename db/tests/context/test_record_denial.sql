@@ -11,7 +11,7 @@ create function pg_temp.added()
 returns setof jsonb
 language sql
 as $$
-select to_jsonb(l) - '{id, occurred_at, seq}'::text[]
+select to_jsonb(l) - '{id, occurred_at, seq, who_salt, changes_salt}'::text[]
 from limena.audit_logs as l
 where l.id not in (select g.id from logged as g)
 order by l.seq
@@ -41,6 +41,7 @@ select results_eq(
         jsonb_build_object(
             'tenant_id', tests.tenant_id('a'), 'action', 'access.denied',
             'actor_type', 'user', 'actor_id', tests.user_id('a', 'viewer'), 'actor_label', 'viewer@a.example',
+            'on_behalf_of_id', null, 'on_behalf_of_label', null,
             'entity_type', null, 'entity_id', null, 'changes', '{}'::jsonb,
             'details', '{"permission": "api_keys:write", "route": "POST /api/v1/api-keys"}'::jsonb,
             'request_id', 'request 1', 'ip', '192.0.2.1', 'user_agent', 'agent 1'
@@ -48,6 +49,7 @@ select results_eq(
         jsonb_build_object(
             'tenant_id', tests.tenant_id('a'), 'action', 'access.denied',
             'actor_type', 'api_key', 'actor_id', tests.api_key_id('a'), 'actor_label', 'key (lmn_tests0…0000)',
+            'on_behalf_of_id', tests.user_id('a', 'owner'), 'on_behalf_of_label', 'owner@a.example',
             'entity_type', null, 'entity_id', null, 'changes', '{}'::jsonb,
             'details', '{"permission": "audit:read", "route": "GET /api/v1/audit-logs"}'::jsonb,
             'request_id', 'request 2', 'ip', null, 'user_agent', null
@@ -55,6 +57,7 @@ select results_eq(
         jsonb_build_object(
             'tenant_id', '00000000-0000-4000-8000-000000000000', 'action', 'access.denied',
             'actor_type', 'user', 'actor_id', tests.user_id('a', 'viewer'), 'actor_label', 'viewer@a.example',
+            'on_behalf_of_id', null, 'on_behalf_of_label', null,
             'entity_type', null, 'entity_id', null, 'changes', '{}'::jsonb,
             'details', jsonb_build_object('permission', 'members:read', 'route', 'GET /' || repeat('x', 200)),
             'request_id', null, 'ip', null, 'user_agent', null

@@ -51,6 +51,8 @@ select is(
         order by 1
     ),
     array[
+        'ai_clock()',
+        'csv_text(text)',
         'limena_private.platform_tenant_id()',
         'limena_private.seal(bytea,text,text)',
         'limena_private.verified_context()'

@@ -26,6 +26,9 @@ select results_eq(
         'limena.ai_clock limena_app limena_readonly',
         'limena.ai_notices limena_app',
         'limena.ai_trip_notice limena_app',
+        'limena.announcements D limena_app limena_readonly',
+        'limena.apply_retention D limena_maintenance',
+        'limena.begin_audit_export limena_app',
         'limena.begin_integration_flow D limena_app',
         'limena.begin_log_in D limena_auth',
         'limena.change_member_role D limena_app',
@@ -43,6 +46,7 @@ select results_eq(
         'limena.create_api_key limena_app',
         'limena.create_invitation limena_app',
         'limena.credential_key_versions D limena_maintenance',
+        'limena.csv_text limena_app limena_readonly',
         'limena.current_context D limena_app',
         'limena.current_permissions D limena_app',
         'limena.current_session_id D limena_app',
@@ -62,6 +66,8 @@ select results_eq(
         'limena.enter_session D limena_app',
         'limena.erase_tenants D limena_maintenance',
         'limena.expire_reservations D limena_maintenance',
+        'limena.export_audit_logs D limena_app',
+        'limena.exported_tenant_id D limena_app limena_readonly',
         'limena.find_invitation D limena_auth',
         'limena.find_password D limena_auth',
         'limena.find_password_reset D limena_auth',
@@ -116,6 +122,7 @@ select results_eq(
         'limena.revoke_all_api_keys limena_app',
         'limena.revoke_api_key limena_app',
         'limena.rotate_api_key limena_app',
+        'limena.seal_audit_log D limena_maintenance',
         'limena.self_check D limena_maintenance',
         'limena.settle_ai_call D limena_app',
         'limena.settle_mail D limena_maintenance',
@@ -125,11 +132,13 @@ select results_eq(
         'limena.take_back_log_in D limena_auth',
         'limena.take_integration_flow D limena_app',
         'limena.tenant_even_frozen D limena_app',
+        'limena.tenant_notices limena_app',
         'limena.tenant_with D limena_app',
         'limena.transfer_ownership D limena_app',
         'limena.update_ai_settings D limena_app',
         'limena.update_tenant limena_app',
         'limena.use_integration D limena_app',
+        'limena.verify_audit_log D limena_maintenance',
         'limena.verify_registration D limena_auth',
         'limena.withdraw_invitation limena_app',
         'limena_private.ai_answer -',
@@ -162,6 +171,7 @@ select results_eq(
         'limena_private.seal -',
         'limena_private.seal_again -',
         'limena_private.seal_context -',
+        'limena_private.seal_digest -',
         'limena_private.seal_for_platform -',
         'limena_private.seal_for_system -',
         'limena_private.seal_operator -',
@@ -172,6 +182,7 @@ select results_eq(
         'limena_private.trip_ai_quota -',
         'limena_private.unfreeze_tenant -',
         'limena_private.verified_context -',
+        'limena_private.verify_audit_seals -',
         'limena_private.warn_ai_quota -'
     ],
     'exactly these functions, for exactly these roles'
@@ -224,8 +235,8 @@ select results_eq(
     from pg_proc as p
     where p.pronamespace in ('limena'::regnamespace, 'limena_private'::regnamespace)
         and not coalesce('search_path=pg_catalog, pg_temp' = any(p.proconfig), false)$$)$q$,
-    array['ai_clock', 'platform_tenant_id', 'seal', 'verified_context'],
-    'and so has every other, but for four in which each name is qualified'
+    array['ai_clock', 'csv_text', 'platform_tenant_id', 'seal', 'verified_context'],
+    'and so has every other, but for five in which each name is qualified'
 );
 select is_empty(
     $$select p.oid::regprocedure
@@ -239,7 +250,7 @@ select is_empty(
     $$select p.oid::regprocedure
     from pg_proc as p
     inner join pg_language as l on p.prolang = l.oid
-    where p.pronamespace = 'limena'::regnamespace and l.lanname = 'sql' and p.proname <> 'ai_clock'$$,
+    where p.pronamespace = 'limena'::regnamespace and l.lanname = 'sql' and p.proname not in ('ai_clock', 'csv_text')$$,
     'a procedure is never inlined: nothing of it runs before the context is sealed'
 );
 select is_empty(
@@ -248,7 +259,7 @@ select is_empty(
     where p.pronamespace in ('limena'::regnamespace, 'limena_private'::regnamespace)
         and p.provolatile = 'i'
         and p.proname not in (
-            'ai_calls_at', 'cursor_key', 'cursor_of', 'cursor_time', 'page_limit', 'platform_tenant_id'
+            'ai_calls_at', 'csv_text', 'cursor_key', 'cursor_of', 'cursor_time', 'page_limit', 'platform_tenant_id', 'seal_digest'
         )$$,
     'none that reads anything is IMMUTABLE'
 );

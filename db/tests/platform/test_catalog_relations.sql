@@ -21,6 +21,7 @@ select results_eq(
         'r limena.api_key_rates',
         'r limena.api_key_uses',
         'r limena.api_keys',
+        'r limena.audit_seals',
         'r limena.integration_credentials',
         'r limena.integration_flows',
         'r limena.integrations',
@@ -38,6 +39,7 @@ select results_eq(
         'r limena.sessions',
         'r limena.tenants',
         'r limena.users',
+        'r limena_private.audit_fences',
         'r limena_private.audited_tables',
         'r limena_private.deployed_definitions',
         'r limena_private.deployed_files',
@@ -46,8 +48,10 @@ select results_eq(
         'v limena.ai_limits',
         'v limena.ai_quota_states',
         'v limena.audit_actions',
+        'v limena.audit_export',
         'v limena.isolation_report',
         'v limena.permission_matrix',
+        'v limena_private.audit_digests',
         'v limena_private.definer_functions',
         'v limena_private.definitions',
         'v limena_private.granted_writes'
@@ -150,6 +154,7 @@ select is_empty(
     where c.relnamespace = 'limena'::regnamespace
         and case p.polroles[1]::regrole::text
             when 'limena_owner' then coalesce(pg_get_expr(p.polqual, p.polrelid), 'true') <> 'true'
+                and p.polname <> 'audit_logs_delete_owner'
                 or coalesce(pg_get_expr(p.polwithcheck, p.polrelid), 'true') <> 'true'
             when 'limena_app' then
                 coalesce(pg_get_expr(p.polqual, p.polrelid) !~ c.context, false)
@@ -223,7 +228,7 @@ select results_eq(
                 and k.conkey[1] = t.attnum
                 and k.convalidated
         )$$)$q$,
-    array['ai_usage_logs', 'audit_logs'],
+    array['ai_usage_logs', 'audit_logs', 'audit_seals'],
     'every tenant_id refers to something; the logs alone outlive what they tell of'
 );
 select is_empty(
@@ -277,7 +282,7 @@ select results_eq(
         and not c.relispartition
         -- The logs themselves, what is written at each use, and counters.
         and c.relname not in (
-            'audit_logs', 'session_uses', 'api_key_uses', 'api_key_rates', 'log_in_failures', 'ai_quotas', 'ai_quota_months',
+            'audit_logs', 'audit_seals', 'session_uses', 'api_key_uses', 'api_key_rates', 'log_in_failures', 'ai_quotas', 'ai_quota_months',
             'ai_reservations', 'ai_usage_logs', 'ai_usage_days'
         )$$)$q$,
     'every table has the four statement-level triggers and no other, but for the list of exceptions'
@@ -312,6 +317,8 @@ select results_eq(
         'limena.audit_actions limena_auth: select on the table',
         'limena.audit_actions limena_maintenance: select on the table',
         'limena.audit_actions limena_readonly: select on the table',
+        'limena.audit_export limena_app: select on the table',
+        'limena.audit_export limena_readonly: select on the table',
         'limena.integration_credentials limena_app: delete on the table',
         'limena.integration_credentials limena_app: insert (tenant_id, integration_id, field, key_version, ciphertext,'
         ' expires_at)',
@@ -388,6 +395,7 @@ select results_eq(
         'api_keys: tenant_id, id, scopes, created_by, created_at, expires_at, revoked_at, calls_per_minute,'
         ' retires_at, replaced_by',
         'audit_logs: tenant_id, occurred_at, seq, id, action, actor_type, entity_type',
+        'audit_seals: tenant_id, number, from_seq, to_seq, row_count, first_at, last_at, sealed_at, removed_at',
         'integration_credentials: tenant_id, integration_id, field, key_version, expires_at, created_at',
         'integration_flows: tenant_id, id, provider, session_id, user_id, key_version, created_at, expires_at',
         'integrations: tenant_id, id, provider, created_at, changed_by, connected_at, disconnected_at, failed_at,'
@@ -404,7 +412,7 @@ select results_eq(
         'role_permissions: role, permission',
         'session_uses: session_id, user_id, last_seen_at',
         'sessions: id, user_id, current_tenant_id, created_at, expires_at, ended_at',
-        'tenants: id, state, created_at, deletion_due_at',
+        'tenants: id, state, created_at, audit_retention_days, deletion_due_at',
         'users: id, is_platform_admin, created_at, password_changed_at'
     ],
     'columns with personal data, hashes and free text have none'

@@ -3,7 +3,7 @@
 import { ago, compact, dateTime, number, percent } from '../format.js';
 import { badge, h, newId } from '../ui.js';
 
-const STATES = { active: ['On', 'ok'], ok: ['On', 'ok'], warning: ['On', 'warn'], tripped: ['Paused', 'bad'], disabled: ['Off', 'bad'] };
+const STATES = { active: ['On', 'ok'], tripped: ['Paused', 'bad'], disabled: ['Off', 'bad'] };
 
 export function aiMeters(quota) {
   const [text, kind] = STATES[quota.state] ?? [quota.state.replaceAll('_', ' '), 'warn'];

@@ -1,14 +1,13 @@
 // Keys for programs. A key is on the page for as long as its dialog is open, and in no variable, storage or address after.
 
 import { guardPage } from '../app.js';
-import { ago, date } from '../format.js';
+import { ago, date, dateTime, number } from '../format.js';
 import { Problem, get, json, post, query } from '../session.js';
 import { may } from '../shell.js';
-import { ask, badge, card, empty, field, h, heading, later, newId, paged, said, select, table, toast } from '../ui.js';
-import { scopesToGive } from './scopes.js';
+import { ask, badge, busy, card, empty, field, h, heading, later, newId, paged, said, select, table, toast } from '../ui.js';
 
 export default function apiKeys() {
-  const create = () => h('button', { type: 'button', class: 'primary', click: () => createKey(list) }, 'Create an API key');
+  const create = () => h('button', { type: 'button', class: 'primary', click: ({ currentTarget }) => busy(currentTarget, () => createKey(list)).catch((error) => toast(error.message)) }, 'Create an API key');
   const list = later(() => paged(
     (after) => get(`/api/v1/api-keys${query({ after })}`),
     (items) => keyTable(items, list),
@@ -22,11 +21,12 @@ export default function apiKeys() {
 
 function stateOf(key) {
   if (key.revoked_at) return badge('Revoked', 'bad');
+  if (key.retires_at) return new Date(key.retires_at) < Date.now() ? badge('Retired', 'bad') : h('span', {}, badge('Replaced', 'warn'), ' works until ', dateTime(key.retires_at));
   if (key.expires_at && new Date(key.expires_at) < Date.now()) return badge('Expired', 'warn');
   return badge('Active', 'ok');
 }
 
-const isLive = (key) => !key.revoked_at && !(key.expires_at && new Date(key.expires_at) < Date.now());
+const isLive = (key) => !key.revoked_at && ![key.retires_at, key.expires_at].some((end) => end && new Date(end) < Date.now());
 
 function keyTable(items, list) {
   return table('API keys', [
@@ -34,9 +34,10 @@ function keyTable(items, list) {
     ['State', stateOf],
     ['Scopes', (key) => h('details', {}, h('summary', {}, key.scopes.length === 1 ? '1 scope' : `${key.scopes.length} scopes`), h('ul', { class: 'small' }, key.scopes.map((scope) => h('li', {}, h('code', {}, scope)))))],
     ['Last used', (key) => ago(key.last_used_at)],
+    ['Calls a minute', (key) => (key.calls_per_minute ? number(key.calls_per_minute) : 'no limit')],
     ['Expires', (key) => (key.expires_at ? date(key.expires_at) : 'never')],
     ['Actions', (key) => may('api_keys:write') && isLive(key) && [
-      h('button', { type: 'button', class: 'quiet', 'aria-label': `Rotate ${key.name}`, click: () => rotate(key, list) }, 'Rotate'),
+      !key.retires_at && h('button', { type: 'button', class: 'quiet', 'aria-label': `Rotate ${key.name}`, click: () => rotate(key, list) }, 'Rotate'),
       h('button', { type: 'button', class: 'quiet', 'aria-label': `Revoke ${key.name}`, click: () => revoke(key, list) }, 'Revoke'),
     ], 'end'],
   ], items);
@@ -48,7 +49,8 @@ function keyTable(items, list) {
 const EXPIRY = [['30', 'In 30 days'], ['90', 'In 90 days'], ['365', 'In a year'], ['', 'Never']];
 
 async function createKey(list) {
-  const boxes = scopesToGive().map(([scope, description]) => h('label', { class: 'check' },
+  const { items: permissions } = await get('/api/v1/permissions');
+  const boxes = permissions.filter(({ name }) => may(name)).map(({ name: scope, description }) => h('label', { class: 'check' },
     h('input', { type: 'checkbox', name: 'scopes', value: scope }),
     h('span', {}, h('code', { class: 'strong' }, scope), h('span', { class: 'muted' }, description))));
   const made = await ask({

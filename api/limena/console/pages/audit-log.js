@@ -36,14 +36,14 @@ export default function auditLog() {
 // ---------------------------------------------------------------------------------------------------------------------
 
 function filterForm(filters, isFiltered) {
-  const text = (label, name, hint) => field(label, { name, value: filters[name] ?? '', spellcheck: 'false', autocomplete: 'off' }, hint);
+  const text = (label, name, placeholder) => field(label, { name, value: filters[name] ?? '', placeholder, spellcheck: 'false', autocomplete: 'off' });
   const time = (label, name) => field(label, { name, type: 'datetime-local', value: localTime(filters[name]) });
   const advanced = ['entity_id', 'actor_id'].some((name) => filters[name]);
   return h('details', { class: 'card filters', open: isFiltered },
     h('summary', {}, 'Filter', isFiltered && [' ', badge(`${Object.keys(filters).length} set`, 'info')]),
     form(
       [
-        h('div', { class: 'grid' }, text('Action', 'action', 'For example api_key.created'), text('Kind of thing', 'entity_type', 'For example api_key'), time('From', 'from'), time('Before', 'to')),
+        h('div', { class: 'grid' }, text('Action', 'action', 'api_key.created'), text('Kind of thing', 'entity_type', 'api_key'), time('From', 'from'), time('Before', 'to')),
         h('details', { open: advanced }, h('summary', {}, 'By id'), h('div', { class: 'grid' }, text('Id of the thing', 'entity_id'), text('Id of who did it', 'actor_id'))),
       ],
       [submit('Apply'), isFiltered && link('/settings/audit-log', 'Clear', { class: 'button' })],

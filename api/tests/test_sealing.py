@@ -1,0 +1,396 @@
+"""Sealing and verification over real connections: what tampering is found, and that every row ends up in one seal.
+
+Without the chain of digests, the rows' digests or the fences one of these fails. What a superuser alters here they
+alter with triggers and policies out of the way, as somebody with the whole server would.
+"""
+
+import itertools
+import threading
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+import psycopg
+import pytest
+
+from limena.deploy import deploy
+from limena.embedded import PostgresServer
+from support.databases import Database, create_database, drop_database
+
+Connection = psycopg.Connection[tuple[Any, ...]]
+
+PLATFORM = "00000000-0000-4000-8000-000000000000"
+A = "(select tests.tenant_id('a'))"
+UNSEALED = """
+    select count(*) from limena.audit_logs
+    where action <> 'audit_log.sealed' and seq > (select max(to_seq) from limena.audit_seals)
+"""
+ROW = f"(select l.seq from limena.audit_logs as l where l.tenant_id = {A} order by l.seq offset %s limit 1)"
+
+
+@pytest.fixture(scope="module")
+def sealed(template: Database) -> Iterator[Database]:
+    """A database with two tenants, whose log is sealed in three segments each and one run after that."""
+    made = create_database(template.server, "sealed", template)
+    with made.connect() as connection:
+        connection.execute("select tests.make_tenants()")
+        make_rows(connection, 2100)
+    seal(made)
+    with made.connect() as connection:
+        make_rows(connection, 50)
+    seal(made)
+    try:
+        yield made
+    finally:
+        drop_database(made)
+
+
+def make_rows(connection: Connection, count: int) -> None:
+    connection.execute(
+        """
+        select limena_private.record_event(
+            p_tenant_id => t.id, p_action => 'access.denied', p_details => jsonb_build_object('place', g.place)
+        )
+        from unnest(array[tests.tenant_id('a'), tests.tenant_id('b')]) as t (id)
+        cross join generate_series(1, %s) as g (place)
+        """,
+        [count],
+    )
+
+
+def seal(database: Database) -> int:
+    """Runs until all that is final is sealed: a fence, and what it lets through."""
+    with database.connect("limena_maintenance") as maintenance:
+        return sum(one(maintenance, "select limena.seal_audit_log()") for _ in range(3))
+
+
+def one(connection: Connection, query: str, *values: object) -> Any:
+    row = connection.execute(query.encode(), values or None).fetchone()
+    assert row is not None
+    return row[0]
+
+
+def findings(connection: Connection, tenant: str = A) -> list[tuple[str, str]]:
+    rows = connection.execute(f"select kind, detail from limena.verify_audit_log({tenant})".encode()).fetchall()
+    return [(kind, detail) for kind, detail in rows]
+
+
+def kinds(connection: Connection, tenant: str = A) -> set[str]:
+    return {kind for kind, _ in findings(connection, tenant)}
+
+
+@pytest.fixture
+def superuser(sealed: Database) -> Iterator[Connection]:
+    """Someone who may do anything, and whose doings are rolled back at the end."""
+    with sealed.connect(autocommit=False) as connection:
+        yield connection
+        connection.rollback()
+
+
+def test_nothing_was_altered_nothing_is_found(sealed: Database) -> None:
+    with sealed.connect("limena_maintenance") as maintenance, sealed.connect() as superuser:
+        tenants = superuser.execute("select id from limena.tenants").fetchall()
+        assert len(tenants) >= 3
+        for (tenant,) in tenants:
+            found = maintenance.execute("select * from limena.verify_audit_log(%s)", [tenant]).fetchall()
+            assert found == []
+        assert one(superuser, f"select count(*) from limena.audit_seals where tenant_id = {A}") == 4
+        assert one(superuser, UNSEALED) == 0
+
+
+EVERY_FIELD = {
+    "occurred_at": "occurred_at + interval '1 microsecond'",
+    "id": "gen_random_uuid()",
+    "action": "'access.granted'",
+    "actor_type": "'user'",
+    "actor_id": "gen_random_uuid()",
+    "actor_label": "'mallory'",
+    "on_behalf_of_id": "gen_random_uuid()",
+    "on_behalf_of_label": "'mallory'",
+    "entity_type": "'thing'",
+    "entity_id": "'x'",
+    "changes": """'{"a": [1, 2]}'""",
+    "details": """'{"place": 0}'""",
+    "request_id": "'x'",
+    "ip": "'192.0.2.1'",
+    "user_agent": "'x'",
+    "who_salt": "gen_random_uuid()",
+    "changes_salt": "gen_random_uuid()",
+}
+
+
+def test_every_field_is_part_of_the_digest(sealed: Database, superuser: Connection) -> None:
+    columns = superuser.execute(
+        "select attname::text from pg_attribute where attrelid = 'limena.audit_logs'::regclass and attnum > 0"
+    ).fetchall()
+    assert {name for (name,) in columns} == {*EVERY_FIELD, "tenant_id", "seq"}
+
+
+@pytest.mark.parametrize("column", EVERY_FIELD)
+def test_an_altered_value_is_named(superuser: Connection, column: str) -> None:
+    seq = one(superuser, f"select {ROW % 1234}")
+    value = EVERY_FIELD[column]
+    superuser.execute(f"update limena.audit_logs set {column} = {value} where seq = {seq}".encode())
+    kind, detail = findings(superuser)[0]
+    assert (kind, f"row {seq} " in detail) == ("row altered", True)
+    assert kinds(superuser, "tests.tenant_id('b')") == set()
+
+
+TAMPERING: dict[str, tuple[str, set[str]]] = {
+    "a row is deleted": (f"delete from limena.audit_logs where seq = {ROW % 700}", {"row missing"}),
+    "the first row is deleted": (f"delete from limena.audit_logs where seq = {ROW % 0}", {"row missing"}),
+    "a row is added with a number of its own": (
+        f"""
+        insert into limena.audit_logs (tenant_id, occurred_at, seq, id, action, actor_type)
+        select tenant_id, occurred_at, -7, gen_random_uuid(), 'access.denied', 'system'
+        from limena.audit_logs where seq = {ROW % 700}
+        """,
+        {"row added"},
+    ),
+    "a row is added with another one's number": (
+        f"""
+        insert into limena.audit_logs (tenant_id, occurred_at, seq, id, action, actor_type)
+        select tenant_id, occurred_at + interval '1 microsecond', seq, gen_random_uuid(), 'access.denied', 'system'
+        from limena.audit_logs where seq = {ROW % 700}
+        """,
+        {"row altered"},  # it has no digest of its own to be held to
+    ),
+    "a row is added before all others": (
+        f"""
+        insert into limena.audit_logs (tenant_id, occurred_at, seq, id, action, actor_type)
+        values ({A}, date_trunc('month', now()), 0, gen_random_uuid(), 'access.denied', 'system')
+        """,
+        {"row added"},
+    ),
+    "a row goes to another tenant": (
+        f"update limena.audit_logs set tenant_id = tests.tenant_id('b') where seq = {ROW % 700}",
+        {"row missing"},
+    ),
+    "two rows swap their times and numbers": (
+        f"""
+        with gone as (
+            delete from limena.audit_logs where tenant_id = {A} and seq in ({ROW % 5}, {ROW % 9}) returning *
+        )
+        insert into limena.audit_logs
+        select r.*
+        from gone as a
+        join gone as b on a.seq <> b.seq
+        cross join jsonb_populate_record(
+            null::limena.audit_logs,
+            to_jsonb(a) || jsonb_build_object('seq', b.seq, 'occurred_at', b.occurred_at)
+        ) as r
+        """,
+        {"row altered"},
+    ),
+    "two rows swap their contents": (
+        f"""
+        update limena.audit_logs as l set details = o.details
+        from limena.audit_logs as o
+        where l.tenant_id = {A} and l.seq in ({ROW % 5}, {ROW % 9})
+            and o.tenant_id = {A} and o.seq in ({ROW % 5}, {ROW % 9}) and o.seq <> l.seq
+        """,
+        {"row altered"},
+    ),
+    "a seal's digest is written anew": (
+        f"update limena.audit_seals set digest = sha256('x') where tenant_id = {A} and number = 2",
+        {"seal altered"},
+    ),
+    "a seal says that there were fewer rows": (
+        f"update limena.audit_seals set row_count = 1 where tenant_id = {A} and number = 2",
+        {"seal altered"},
+    ),
+    "a seal's first time is moved": (
+        f"update limena.audit_seals set first_at = first_at - interval '1 day' where tenant_id = {A} and number = 2",
+        {"seal altered"},
+    ),
+    "a row is deleted, and left out of its seal": (
+        f"""
+        with gone as (delete from limena.audit_logs where seq = {ROW % 700} returning seq)
+        update limena.audit_seals as s
+        set row_count = row_count - 1, seqs = array_remove(seqs, gone.seq)
+        from gone where tenant_id = {A} and gone.seq = any(seqs)
+        """,
+        {"seal altered"},
+    ),
+    "a row is altered, and its seal made anew": (
+        f"update limena.audit_logs set action = 'access.granted' where seq = {ROW % 1500}; {{renew}}",
+        {"seal altered"},
+    ),
+    "the last row is altered, and its seal, the last one, made anew": (
+        f"update limena.audit_logs set action = 'access.granted' where seq = {ROW % 2150}; {{renew}}",
+        {"seal altered"},
+    ),
+    "a seal is deleted": (
+        f"delete from limena.audit_seals where tenant_id = {A} and number = 2",
+        {"seal missing", "row added"},
+    ),
+    "the last seal is deleted": (
+        f"delete from limena.audit_seals where tenant_id = {A} and number = 4",
+        {"row added"},
+    ),
+    "all seals of the tenant are deleted": (f"delete from limena.audit_seals where tenant_id = {A}", {"row added"}),
+    "a segment goes as if its time were over": (
+        f"""
+        delete from limena.audit_logs as l using limena.audit_seals as s
+        where s.tenant_id = {A} and s.number = 1 and l.tenant_id = s.tenant_id and l.seq = any(s.seqs);
+        update limena.audit_seals set removed_at = now(), seqs = null, row_digests = null
+        where tenant_id = {A} and number = 1
+        """,
+        {"removed unrecorded"},
+    ),
+    "a partition is truncated": ("truncate {partition}", {"row missing", "seal altered"}),
+    "a partition is dropped": ("drop table {partition}", {"row missing", "seal altered"}),
+}
+
+RENEW = f"""
+do $$
+declare
+    v_seal limena.audit_seals;
+    v_previous bytea;
+    v_row record;
+begin
+    select s.* into v_seal from limena.audit_seals as s
+    where s.tenant_id = {A}
+        and exists (select from limena.audit_logs as l where l.action = 'access.granted' and l.seq = any(s.seqs));
+    select s.digest into v_previous
+    from limena.audit_seals as s where s.tenant_id = {A} and s.number = v_seal.number - 1;
+    select string_agg(d.digest, ''::bytea order by u.place) into v_seal.row_digests
+    from unnest(v_seal.seqs) with ordinality as u (seq, place)
+    join limena_private.audit_digests as d on d.tenant_id = v_seal.tenant_id and d.seq = u.seq;
+    v_seal.rows_digest := sha256(convert_to(v_seal.seqs::text, 'UTF8') || v_seal.row_digests);
+    update limena.audit_seals as s
+    set row_digests = v_seal.row_digests,
+        rows_digest = v_seal.rows_digest,
+        digest = limena_private.seal_digest(v_previous, v_seal)
+    where s.tenant_id = v_seal.tenant_id and s.number = v_seal.number;
+end;
+$$
+"""
+
+
+@pytest.mark.parametrize("name", TAMPERING)
+def test_tampering_is_named(superuser: Connection, name: str) -> None:
+    statement, expected = TAMPERING[name]
+    partition = f"limena.audit_logs_{datetime.now(UTC):%Y_%m}"
+    for part in statement.split(";"):
+        superuser.execute(part.format(renew=RENEW, partition=partition).encode())
+    found = findings(superuser)
+    assert {kind for kind, _ in found} == expected, found[:5]
+
+
+def test_cutting_off_the_last_run_shows_in_the_platforms_chain(superuser: Connection) -> None:
+    superuser.execute("delete from limena.audit_seals where to_seq = (select max(to_seq) from limena.audit_seals)")
+    assert "seal missing" in kinds(superuser, f"'{PLATFORM}'")
+
+
+def test_every_row_ends_up_in_exactly_one_seal(fresh_database: Callable[[], Database]) -> None:
+    """Writers, aborted subtransactions, transactions that abort, one that is prepared and stays, and two sealers."""
+    database = fresh_database()
+    with database.connect() as connection:
+        connection.execute("select tests.make_tenants()")
+    stop = threading.Event()
+    failures: list[BaseException] = []
+
+    def write(number: int) -> None:
+        with database.connect(autocommit=False) as connection:
+            for turn in itertools.count():
+                if stop.is_set():
+                    return
+                make_rows(connection, 3)
+                connection.execute("savepoint s")
+                make_rows(connection, 2)
+                connection.execute("rollback to savepoint s" if turn % 2 else "release savepoint s")
+                make_rows(connection, 1)
+                if turn % 5 == number % 5:
+                    connection.rollback()
+                else:
+                    connection.commit()
+
+    def keep_sealing() -> None:
+        with database.connect("limena_maintenance") as maintenance:
+            while not stop.is_set():
+                maintenance.execute("select limena.seal_audit_log()")
+
+    def guarded(work: Callable[[], None]) -> Callable[[], None]:
+        def run() -> None:
+            try:
+                work()
+            except BaseException as error:
+                failures.append(error)
+
+        return run
+
+    threads = [threading.Thread(target=guarded(lambda n=n: write(n))) for n in range(4)]  # type: ignore[misc]
+    threads += [threading.Thread(target=guarded(keep_sealing)) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    with database.connect(autocommit=False) as holding, database.connect() as looking:
+        make_rows(holding, 5)  # has an id and numbers of its own, and is not over
+        held = one(holding, "select max(seq) from limena.audit_logs")
+        while one(looking, "select last_value from limena.audit_logs_seq_seq") < held + 3000 and not failures:
+            stop.wait(0.02)
+        assert one(looking, "select coalesce(max(to_seq), 0) from limena.audit_seals") < held
+        holding.commit()
+    stop.set()
+    for thread in threads:
+        thread.join()
+    assert failures == []
+    assert seal(database) + seal(database) > 0
+    with database.connect() as connection:
+        query = """
+            select count(*) filter (where u.seals = 1), count(*) filter (where u.seals <> 1)
+            from (
+                select l.seq, count(s.number) as seals
+                from limena.audit_logs as l
+                left join limena.audit_seals as s on s.tenant_id = l.tenant_id and l.seq = any(s.seqs)
+                where l.seq <= (select max(to_seq) from limena.audit_seals)
+                group by l.tenant_id, l.seq
+            ) as u
+        """
+        row = connection.execute(query).fetchone()
+        assert row is not None
+        assert row[0] > 1000
+        assert row[1] == 0
+        assert one(connection, UNSEALED) == 0
+        for tenant in (A, "tests.tenant_id('b')", f"'{PLATFORM}'"):
+            assert findings(connection, tenant) == []
+
+
+@pytest.fixture
+def prepared(start_server: Callable[..., PostgresServer]) -> Database:
+    """On a server of its own, because transactions are prepared on none other."""
+    made = create_database(start_server(max_prepared_transactions="5"), "prepared")
+    deploy(made.dsn(), environment="development", echo=lambda line: None)
+    return made
+
+
+def test_a_prepared_transaction_is_waited_for(prepared: Database) -> None:
+    """Its rows are not there yet, its numbers are drawn: nothing up to them is sealed before it is over, however many
+    sessions end and however often the sealer runs."""
+    event = "select limena_private.record_event(p_tenant_id => null, p_action => 'access.denied')"
+    with prepared.connect(autocommit=False) as connection:
+        connection.execute(event.encode())
+        held = one(connection, "select max(seq) from limena.audit_logs")
+        connection.execute("prepare transaction 'held'")
+        connection.commit()
+    with prepared.connect() as connection:
+        connection.execute(event.encode())
+        seal(prepared)
+        assert one(connection, "select coalesce(max(to_seq), 0) from limena.audit_seals") < held
+        connection.execute("commit prepared 'held'")
+        seal(prepared)
+        assert one(connection, "select count(*) from limena.audit_seals where %s = any(seqs)", held) == 1
+        assert findings(connection, f"'{PLATFORM}'") == []
+
+
+def test_sealing_is_refused_where_it_would_not_hold(sealed: Database) -> None:
+    with sealed.connect("limena_maintenance", autocommit=False) as maintenance:
+        maintenance.execute("set transaction isolation level repeatable read")
+        with pytest.raises(psycopg.Error) as error:
+            maintenance.execute("select limena.seal_audit_log()")
+        assert error.value.sqlstate == "25001"
+        maintenance.rollback()
+        maintenance.execute("select pg_current_xact_id()")
+        with pytest.raises(psycopg.Error) as error:
+            maintenance.execute("select limena.seal_audit_log()")
+        assert error.value.sqlstate == "25001"

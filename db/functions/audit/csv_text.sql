@@ -1,0 +1,25 @@
+-- A text for a CSV file that a spreadsheet will open: what one would take for a formula gets an apostrophe in front,
+-- also after spaces, quotes and characters that do not show, and in the full-width forms.
+--
+-- One expression of qualified names in SQL, so that PostgreSQL inlines it: an export runs it five times a row. The first
+-- condition is for speed, too: most values begin with a letter or a digit.
+create or replace function limena.csv_text(p_text text)
+returns text
+language sql
+immutable
+parallel safe
+security invoker
+as $$
+select case
+    when pg_catalog.ascii(p_text) operator(pg_catalog.>=) 65 and pg_catalog.ascii(p_text) operator(pg_catalog.<=) 126
+        or pg_catalog.ascii(p_text) operator(pg_catalog.>=) 48 and pg_catalog.ascii(p_text) operator(pg_catalog.<=) 57
+        then p_text
+    when p_text operator(pg_catalog.~) '^[\u0001-\u0020"''`\u007f-\u00a0\u00ad\u1680\u180e\u2000-\u200f\u2018-\u201f\u2028-\u202f\u205f-\u206f\u3000\ufeff\uff02\uff07]*[=+@\t\r\u2212\uff0b\uff0d\uff1d\uff20-]'
+        then '''' operator(pg_catalog.||) p_text
+    else p_text
+end
+$$;
+
+comment on function limena.csv_text(text) is 'The text, with an apostrophe in front where a spreadsheet would take it for a formula.';
+
+grant execute on function limena.csv_text(text) to limena_app, limena_readonly;
