@@ -29,6 +29,7 @@ _TAGS: Final[Mapping[str, str]] = {
     "integrations": "Third parties that a tenant has connected",
     "audit": "What happened in a tenant",
     "ai": "What a tenant's AI calls may take, and what they took",
+    "admin": "The platform's administration",
     "platform": "The service itself",
 }
 
