@@ -284,7 +284,7 @@ SCHEMAS: Final[Mapping[str, dict[str, Json]]] = {
     ),
     "Me": {
         "oneOf": [
-            _object({"user": _ref("User"), **_ME}, "A person."),
+            _object({"user": _ref("User"), "is_platform_admin": {"type": "boolean"}, **_ME}, "A person."),
             _object({"api_key": _object({"id": _ID, "name": _TEXT, "prefix": _TEXT}), **_ME}, "An API key."),
         ]
     },
