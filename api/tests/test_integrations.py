@@ -453,7 +453,7 @@ def test_a_key_provider_has_no_access_token(someone: Newcomer) -> None:
 
 
 def test_a_credential_inside_a_tenant_transaction(api: Api, someone: Newcomer, provider: Provider) -> None:
-    """What a product's own code does: the secret of its tenant's provider, sealed and opened, in a sealed transaction."""
+    """What a product's own code does: the secret of its tenant's provider, in a sealed transaction."""
     client = someone.client
     client.put("/api/v1/integrations/anthropic", json={"secret": "sk-marked"})
     connect(client, provider)
@@ -464,9 +464,11 @@ def test_a_credential_inside_a_tenant_transaction(api: Api, someone: Newcomer, p
     async def find(key: str, name: str) -> Credential:
         credential = ApiKeyCredential(api_key_format.describe(key).key_hash)
         request = Request({"type": "http", "headers": [], "client": None})
-        async with create_tenant_pool(api.database.dsn("limena_app")) as pool:
-            async with tenant_transaction(pool, credential, request) as tx:
-                return await open_credential(tx, vault, name)
+        async with (
+            create_tenant_pool(api.database.dsn("limena_app")) as pool,
+            tenant_transaction(pool, credential, request) as tx,
+        ):
+            return await open_credential(tx, vault, name)
 
     found = asyncio.run(find(made, "anthropic"))
     assert found.secret == Secret("sk-marked")
