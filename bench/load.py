@@ -106,11 +106,15 @@ def main() -> None:
     parser.add_argument("--connections", type=int, default=32)
     parser.add_argument("--seconds", type=float, default=4.0)
     parser.add_argument("--header", action="append", default=[])
+    parser.add_argument("--body", help="JSON, for a POST")
     options = parser.parse_args()
     if not options.host.is_loopback or not 0 < options.connections <= 256 or not 0 < options.seconds <= 60:
         parser.error("loopback only, at most 256 connections, at most 60 seconds")
-    lines = [f"GET {options.path} HTTP/1.1", "Host: bench", *options.header, "", ""]
-    request = "\r\n".join(lines).encode("ascii")
+    body, head = b"", [f"GET {options.path} HTTP/1.1"]
+    if options.body is not None:
+        body = options.body.encode("utf-8")
+        head = [f"POST {options.path} HTTP/1.1", "Content-Type: application/json", f"Content-Length: {len(body)}"]
+    request = "\r\n".join([*head, "Host: bench", *options.header, "", ""]).encode("ascii") + body
     uvloop.install()
     print(
         json.dumps(

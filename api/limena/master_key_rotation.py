@@ -118,9 +118,9 @@ class ProgressBar:
 
     _WIDTH: Final = 30
 
-    def __init__(self, out: TextIO = sys.stderr) -> None:
-        self._out: Final = out
-        self._is_terminal: Final = out.isatty()
+    def __init__(self, out: TextIO | None = None) -> None:
+        self._out: Final = out or sys.stderr
+        self._is_terminal: Final = self._out.isatty()
         self._told_at = 0.0
 
     def __call__(self, done: int, total: int) -> None:

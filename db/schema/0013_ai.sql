@@ -25,37 +25,36 @@ comment on column limena.ai_settings.max_tokens_per_month is 'The platform''s li
 comment on column limena.ai_settings.calls_per_hour is 'The owner''s limit, which counts where it is lower; NULL: none.';
 comment on column limena.ai_settings.tokens_per_month is 'The owner''s limit, which counts where it is lower; NULL: none.';
 
--- The one truth, under its row lock. No index but the key, and room on each page: its updates stay HOT.
+-- The one truth, under its row lock. No index but the key, and room on each page: its updates stay HOT. One check and
+-- no more, here and on ai_reservations: PostgreSQL reads each one anew for every statement, and nobody but the
+-- procedures writes (docs/decisions/0046-what-a-reservation-costs.md).
 create table limena.ai_quotas (
     tenant_id uuid constraint ai_quotas_pkey primary key
     constraint ai_quotas_tenant_id_fkey references limena.tenants (id),
     as_of timestamptz not null,
-    calls integer[] not null default array_fill(0, array[61])
-    constraint ai_quotas_calls_check check (cardinality(calls) = 61 and array_position(calls, null) is null),
-    used_tokens bigint not null default 0
-    constraint ai_quotas_used_tokens_check check (used_tokens >= 0),
-    reserved_tokens bigint not null default 0
-    constraint ai_quotas_reserved_tokens_check check (reserved_tokens >= 0),
-    written_off_tokens bigint not null default 0
-    constraint ai_quotas_written_off_tokens_check check (written_off_tokens between 0 and used_tokens),
-    warned_percent integer not null default 0
-    constraint ai_quotas_warned_percent_check check (warned_percent in (0, 80, 95)),
-    trip_cause text
-    constraint ai_quotas_trip_cause_check check (trip_cause in ('velocity', 'ceiling')),
+    calls integer[] not null default array_fill(0, array[61]),
+    recent_calls integer not null default 0,
+    used_tokens bigint not null default 0,
+    reserved_tokens bigint not null default 0,
+    written_off_tokens bigint not null default 0,
+    expires_at timestamptz,
+    warned_percent integer not null default 0,
+    trip_cause text,
     tripped_at timestamptz,
     trip_ends_at timestamptz,
-    constraint ai_quotas_trip_check check (
-        (trip_cause is null) = (tripped_at is null) and (trip_cause is null) = (trip_ends_at is null)
-    )
+    constraint ai_quotas_tokens_check check (least(used_tokens, reserved_tokens) >= 0)
 ) with (fillfactor = 50);
 comment on table limena.ai_quotas is
 'What a tenant has used and reserved in its current month and in the last hour. Changed by the procedures of the ai domain alone, under the row''s lock.';
 comment on column limena.ai_quotas.as_of is 'By the clock, read under the lock: calls[1] is its minute, the tokens are its month''s (UTC). Never goes back.';
 comment on column limena.ai_quotas.calls is 'Calls granted in each of 61 minutes, the current one first: no 60 minutes hold more than their sum.';
+comment on column limena.ai_quotas.recent_calls is 'Their sum.';
 comment on column limena.ai_quotas.used_tokens is 'Of the month''s settled calls: the sum of ai_usage_logs.';
 comment on column limena.ai_quotas.reserved_tokens is 'Of the month''s live reservations: the sum of ai_reservations.';
 comment on column limena.ai_quotas.written_off_tokens is 'What of used_tokens the platform no longer counts against the ceiling: it has reset a trip.';
-comment on column limena.ai_quotas.warned_percent is 'The highest warning of the month.';
+comment on column limena.ai_quotas.expires_at is 'When the first live reservation expires, or earlier: before that none has to be looked for.';
+comment on column limena.ai_quotas.warned_percent is 'The highest warning of the month: 0, 80 or 95.';
+comment on column limena.ai_quotas.trip_cause is 'velocity or ceiling; NULL: AI is not paused.';
 
 -- Closed months. A reservation counts in the month in which it was made, so these change until the last is settled.
 create table limena.ai_quota_months (
@@ -76,21 +75,16 @@ create table limena.ai_reservations (
     tenant_id uuid not null
     constraint ai_reservations_tenant_id_fkey references limena.ai_quotas (tenant_id),
     id uuid not null,
-    actor_type text not null
-    constraint ai_reservations_actor_type_check check (actor_type in ('user', 'api_key')),
+    actor_type text not null,
     actor_id uuid not null,
-    model text not null
-    constraint ai_reservations_model_check check (model ~ '^[A-Za-z0-9][A-Za-z0-9._:/@+-]{0,99}$'),
-    estimated_tokens integer not null
-    constraint ai_reservations_estimated_tokens_check check (estimated_tokens between 1 and 10000000),
-    idempotency_key text
-    constraint ai_reservations_idempotency_key_check check (idempotency_key ~ '^[!-~]([ -~]{0,253}[!-~])?$'),
-    state text not null default 'live'
-    constraint ai_reservations_state_check check (state in ('live', 'settled', 'released', 'expired')),
+    model text not null,
+    estimated_tokens integer not null,
+    idempotency_key text,
+    state text not null default 'live',
     created_at timestamptz not null,
     expires_at timestamptz not null,
     closed_at timestamptz,
-    constraint ai_reservations_closed_at_check check ((state = 'live') = (closed_at is null)),
+    constraint ai_reservations_state_check check ((state = 'live') = (closed_at is null)),
     constraint ai_reservations_pkey primary key (tenant_id, id)
 ) with (fillfactor = 80);
 alter table limena.ai_reservations alter column actor_id set statistics 0;
@@ -100,6 +94,7 @@ create unique index ai_reservations_idempotency_key_key
 on limena.ai_reservations (tenant_id, actor_id, idempotency_key) where idempotency_key is not null;
 create index ai_reservations_expires_at_idx on limena.ai_reservations (tenant_id, expires_at) where state = 'live';
 create index ai_reservations_closed_at_idx on limena.ai_reservations (closed_at) where closed_at is not null;
+comment on column limena.ai_reservations.state is 'live, settled, released or expired.';
 comment on table limena.ai_reservations is
 'AI calls that were granted. A closed one stays for a week: for retries with its Idempotency-Key and for late settlement.';
 

@@ -127,6 +127,7 @@ class Provider:
     tokens: list[Token] = field(default_factory=list)
     requests: list[str] = field(default_factory=list)
     """The grant of each token request, and `revoke`."""
+    verifiers: list[str] = field(default_factory=list)
     settings: Settings = field(default_factory=Settings)
     client: Client = field(default_factory=lambda: Client(""))
 
@@ -155,6 +156,7 @@ class Provider:
         self.requests.clear()
         self.tokens.clear()
         self.codes.clear()
+        self.verifiers.clear()
 
     def wait_for(self, grant: str) -> None:
         """Until such a request is being answered."""
@@ -278,6 +280,8 @@ def _application(provider: Provider, client: Client) -> flask.Flask:
     @app.post("/token")
     def token() -> Any:
         provider.requests.append(flask.request.form.get("grant_type", ""))
+        if verifier := flask.request.form.get("code_verifier"):
+            provider.verifiers.append(verifier)
         time.sleep(provider.settings.delay)
         return server.create_token_response()
 

@@ -47,8 +47,7 @@ begin
         and v_quota.used_tokens - v_quota.written_off_tokens + v_quota.reserved_tokens < v_limits.tokens_per_month
         and coalesce(p_tokens_per_month, p_max_tokens_per_month) is not null
         or v_quota.trip_cause = 'velocity'
-        and (select sum(c.calls) from unnest(v_quota.calls) as c (calls))
-        <= v_limits.calls_per_hour - ceil(v_limits.calls_per_hour / 10.0)
+        and v_quota.recent_calls <= v_limits.calls_per_hour - ceil(v_limits.calls_per_hour / 10.0)
         and coalesce(p_calls_per_hour, p_max_calls_per_hour) is not null then
         v_quota := limena_private.end_ai_trip(v_quota, 'limits', p_reason);
     end if;

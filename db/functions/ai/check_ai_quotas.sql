@@ -87,6 +87,11 @@ begin
     where (s.calls, s.prompt_tokens, s.completion_tokens, s.latency_ms)
         is distinct from (d.calls, d.prompt_tokens, d.completion_tokens, d.latency_ms)
     union all
+    select q.tenant_id, format('counts %s calls, the minutes have %s', q.recent_calls, c.calls)
+    from limena.ai_quotas as q
+    cross join lateral (select sum(m.calls) as calls from unnest(q.calls) as m (calls)) as c
+    where q.recent_calls <> c.calls
+    union all
     select q.tenant_id, format('has counted up to %s, which is yet to come: the clock was wrong', q.as_of)
     from limena.ai_quotas as q
     where q.as_of > limena.ai_clock() + interval '1 minute';

@@ -18,18 +18,12 @@ begin
         raise exception 'must be from 1 to 1000' using errcode = '22023', column = 'limit';
     end if;
     for v_tenant_id in
-        select d.tenant_id
-        from (
-            select r.tenant_id
-            from limena.ai_reservations as r
-            where r.state = 'live' and r.expires_at <= limena.ai_clock()
-            union
-            select q.tenant_id
-            from limena.ai_quotas as q
-            where q.trip_ends_at <= limena.ai_clock()
-                or q.as_of < date_trunc('month', limena.ai_clock() at time zone 'UTC') at time zone 'UTC'
-        ) as d
-        order by d.tenant_id
+        select q.tenant_id
+        from limena.ai_quotas as q
+        where q.expires_at <= limena.ai_clock()
+            or q.trip_ends_at <= limena.ai_clock()
+            or q.as_of < date_trunc('month', limena.ai_clock() at time zone 'UTC') at time zone 'UTC'
+        order by q.tenant_id
         limit p_limit
     loop
         perform from limena.ai_quotas as q where q.tenant_id = v_tenant_id for update skip locked;

@@ -6,7 +6,7 @@
 -- reservations that are overdue expire. The caller counts on, and save_ai_quota() writes.
 --
 -- SECURITY INVOKER: only definer functions can call it, as limena_owner.
-create or replace function limena_private.lock_ai_quota(p_tenant_id uuid)
+create or replace function limena_private.lock_ai_quota(p_tenant_id uuid, p_even_if_paused boolean default true)
 returns limena.ai_quotas
 language plpgsql
 volatile
@@ -19,23 +19,37 @@ declare
     v_now timestamptz;
     v_reservation limena.ai_reservations;
 begin
-    select q.* into v_quota from limena.ai_quotas as q where q.tenant_id = p_tenant_id for update;
+    select q.* into v_quota
+    from limena.ai_quotas as q
+    where q.tenant_id = p_tenant_id and (p_even_if_paused or q.trip_ends_at is null or q.trip_ends_at <= limena.ai_clock())
+    for update;
     if not found then
         insert into limena.ai_quotas (tenant_id, as_of) values (p_tenant_id, limena.ai_clock()) on conflict do nothing;
-        select q.* into strict v_quota from limena.ai_quotas as q where q.tenant_id = p_tenant_id for update;
+        -- Now there is one, whoever made it.
+        select q.* into v_quota
+        from limena.ai_quotas as q
+        where q.tenant_id = p_tenant_id and (p_even_if_paused or q.trip_ends_at is null or q.trip_ends_at <= limena.ai_clock())
+        for update;
+        if not found then
+            return null;
+        end if;
     end if;
+
     -- A clock that was set back counts in the minute and the month that were reached.
     v_now := greatest(limena.ai_clock(), v_quota.as_of);
-    v_quota.calls := limena.ai_calls_at(v_quota.calls, v_quota.as_of, v_now);
+    if date_trunc('minute', v_now, 'UTC') > v_quota.as_of then
+        v_quota.calls := limena.ai_calls_at(v_quota.calls, v_quota.as_of, v_now);
+        v_quota.recent_calls := (select sum(c.calls) from unnest(v_quota.calls) as c (calls));
 
-    v_month := date_trunc('month', v_quota.as_of at time zone 'UTC');
-    if v_month < date_trunc('month', v_now at time zone 'UTC') then
-        insert into limena.ai_quota_months (tenant_id, month, used_tokens, reserved_tokens)
-        values (p_tenant_id, v_month::date, v_quota.used_tokens, v_quota.reserved_tokens);
-        v_quota.used_tokens := 0;
-        v_quota.reserved_tokens := 0;
-        v_quota.written_off_tokens := 0;
-        v_quota.warned_percent := 0;
+        v_month := date_trunc('month', v_quota.as_of at time zone 'UTC');
+        if v_month < date_trunc('month', v_now at time zone 'UTC') then
+            insert into limena.ai_quota_months (tenant_id, month, used_tokens, reserved_tokens)
+            values (p_tenant_id, v_month::date, v_quota.used_tokens, v_quota.reserved_tokens);
+            v_quota.used_tokens := 0;
+            v_quota.reserved_tokens := 0;
+            v_quota.written_off_tokens := 0;
+            v_quota.warned_percent := 0;
+        end if;
     end if;
     v_quota.as_of := v_now;
 
@@ -43,19 +57,26 @@ begin
         v_quota := limena_private.end_ai_trip(v_quota, 'time');
     end if;
 
-    for v_reservation in
-        select r.*
-        from limena.ai_reservations as r
-        where r.tenant_id = p_tenant_id and r.state = 'live' and r.expires_at <= v_now
-    loop
-        perform limena_private.record_ai_usage(
-            p_reservation => v_reservation, p_outcome => 'expired', p_recorded_at => v_now
+    if v_quota.expires_at <= v_now then
+        for v_reservation in
+            select r.*
+            from limena.ai_reservations as r
+            where r.tenant_id = p_tenant_id and r.state = 'live' and r.expires_at <= v_now
+        loop
+            perform limena_private.record_ai_usage(
+                p_reservation => v_reservation, p_outcome => 'expired', p_recorded_at => v_now
+            );
+            v_quota := limena_private.close_ai_reservation(v_quota, v_reservation, 'expired', 0);
+        end loop;
+        v_quota.expires_at := (
+            select min(r.expires_at)
+            from limena.ai_reservations as r
+            where r.tenant_id = p_tenant_id and r.state = 'live'
         );
-        v_quota := limena_private.close_ai_reservation(v_quota, v_reservation, 'expired', 0);
-    end loop;
+    end if;
     return v_quota;
 end;
 $$;
 
-comment on function limena_private.lock_ai_quota(uuid) is
-'A tenant''s row of ai_quotas, locked, and brought up to the time of the lock (as_of); to be written by save_ai_quota().';
+comment on function limena_private.lock_ai_quota(uuid, boolean) is
+'A tenant''s row of ai_quotas, locked, and brought up to the time of the lock (as_of); to be written by save_ai_quota(). With p_even_if_paused false NULL, and nothing is locked, while AI is paused.';

@@ -22,15 +22,15 @@ security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    v_context jsonb;
-    v_tenant_id uuid;
-    v_actor_id uuid;
-    v_pause record;
+    v_context jsonb := limena_private.verified_context()::jsonb;
+    v_tenant_id uuid := (v_context ->> 'tenant_id')::uuid;
+    v_actor_id uuid := (v_context ->> 'actor_id')::uuid;
     v_quota limena.ai_quotas;
-    v_limits record;
-    v_calls bigint;
+    v_limits limena.ai_limits;
+    v_pause record;
     v_tokens bigint;
     v_id uuid := gen_random_uuid();
+    v_expires_at timestamptz;
     v_answer jsonb;
 begin
     if p_model is null or p_model !~ '^[A-Za-z0-9][A-Za-z0-9._:/@+-]{0,99}$' then
@@ -43,25 +43,23 @@ begin
     if p_idempotency_key !~ '^[!-~]([ -~]{0,253}[!-~])?$' then
         raise exception 'must have 1 to 255 ASCII characters' using errcode = '22023', column = 'idempotency_key';
     end if;
-    perform limena.require('ai:use');
-    v_context := limena_private.verified_context()::jsonb;
-    v_tenant_id := (v_context ->> 'tenant_id')::uuid;
-    v_actor_id := (v_context ->> 'actor_id')::uuid;
-
-    -- While AI is paused there is nothing to count, and nobody waits for a lock to hear so.
-    select q.trip_cause as cause, q.trip_ends_at as ends_at into v_pause
-    from limena.ai_quotas as q
-    where q.tenant_id = v_tenant_id and q.trip_ends_at > limena.ai_clock();
-    if found then
-        perform limena_private.require_ai(v_tenant_id);
-        return coalesce(
-            limena_private.retried_ai_reservation(v_tenant_id, v_actor_id, p_idempotency_key, p_model, p_estimated_tokens),
-            limena_private.ai_refusal(v_pause.cause, v_pause.ends_at, limena.ai_clock())
-        );
+    if not coalesce((v_context -> 'permissions') ? 'ai:use', false) then
+        perform limena.require('ai:use');  -- says why not
     end if;
 
-    v_quota := limena_private.lock_ai_quota(v_tenant_id);
-    select l.* into v_limits from limena_private.require_ai(v_tenant_id) as l;
+    loop
+        v_quota := limena_private.lock_ai_quota(v_tenant_id, p_even_if_paused => false);
+        exit when v_quota.as_of is not null;
+        select q.trip_cause as cause, q.trip_ends_at as ends_at into v_pause
+        from limena.ai_quotas as q
+        where q.tenant_id = v_tenant_id and q.trip_ends_at > limena.ai_clock();
+        exit when found;
+        -- The pause ended this very moment: once more.
+    end loop;
+    select l.* into strict v_limits from limena.ai_limits as l where l.tenant_id = v_tenant_id;
+    if not (v_limits.is_enabled and v_limits.is_allowed) then
+        raise exception 'AI is switched off' using errcode = 'LM003';
+    end if;
     if p_idempotency_key is not null then
         v_answer := limena_private.retried_ai_reservation(
             v_tenant_id, v_actor_id, p_idempotency_key, p_model, p_estimated_tokens
@@ -71,38 +69,41 @@ begin
             return v_answer;
         end if;
     end if;
+    if v_quota.as_of is null then
+        return limena_private.ai_refusal(v_pause.cause, v_pause.ends_at, limena.ai_clock());
+    end if;
 
-    v_calls := (select sum(c.calls) from unnest(v_quota.calls) as c (calls));
-    v_tokens := v_quota.used_tokens - v_quota.written_off_tokens + v_quota.reserved_tokens;
-    if v_quota.trip_cause is null then
-        if v_tokens + p_estimated_tokens > v_limits.tokens_per_month then
-            v_quota := limena_private.trip_ai_quota(v_quota, 'ceiling', v_limits.tokens_per_month);
-        elsif v_calls + 1 > v_limits.calls_per_hour then
-            v_quota := limena_private.trip_ai_quota(v_quota, 'velocity', v_limits.calls_per_hour);
-        end if;
+    v_tokens := v_quota.used_tokens - v_quota.written_off_tokens + v_quota.reserved_tokens + p_estimated_tokens;
+    if v_tokens > v_limits.tokens_per_month then
+        v_quota := limena_private.trip_ai_quota(v_quota, 'ceiling', v_limits.tokens_per_month);
+    elsif v_quota.recent_calls >= v_limits.calls_per_hour then
+        v_quota := limena_private.trip_ai_quota(v_quota, 'velocity', v_limits.calls_per_hour);
     end if;
     if v_quota.trip_cause is not null then
         perform limena_private.save_ai_quota(v_quota);
         return limena_private.ai_refusal(v_quota.trip_cause, v_quota.trip_ends_at, v_quota.as_of);
     end if;
 
+    v_expires_at := v_quota.as_of + interval '10 minutes';
     insert into limena.ai_reservations (
         tenant_id, id, actor_type, actor_id, model, estimated_tokens, idempotency_key, created_at, expires_at
     )
     values (
         v_tenant_id, v_id, v_context ->> 'actor_type', v_actor_id, p_model, p_estimated_tokens, p_idempotency_key,
-        v_quota.as_of, v_quota.as_of + interval '10 minutes'
+        v_quota.as_of, v_expires_at
     );
     v_quota.calls[1] := v_quota.calls[1] + 1;
+    v_quota.recent_calls := v_quota.recent_calls + 1;
     v_quota.reserved_tokens := v_quota.reserved_tokens + p_estimated_tokens;
+    v_quota.expires_at := least(v_quota.expires_at, v_expires_at);
     v_quota := limena_private.warn_ai_quota(v_quota, v_limits.tokens_per_month);
     perform limena_private.save_ai_quota(v_quota);
 
     return jsonb_build_object(
         'id', v_id,
-        'expires_at', v_quota.as_of + interval '10 minutes',
-        'remaining_tokens', v_limits.tokens_per_month - v_tokens - p_estimated_tokens,
-        'remaining_calls', v_limits.calls_per_hour - v_calls - 1
+        'expires_at', v_expires_at,
+        'remaining_tokens', v_limits.tokens_per_month - v_tokens,
+        'remaining_calls', v_limits.calls_per_hour - v_quota.recent_calls
     );
 end;
 $$;

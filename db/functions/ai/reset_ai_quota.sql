@@ -23,6 +23,7 @@ begin
     if v_quota.trip_cause is not null then
         v_quota := limena_private.end_ai_trip(v_quota, 'manual');
         v_quota.calls := array_fill(0, array[61]);
+        v_quota.recent_calls := 0;
     end if;
     perform limena_private.save_ai_quota(v_quota);
     return limena.describe_ai_quota(v_tenant_id);

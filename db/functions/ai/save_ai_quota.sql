@@ -11,9 +11,11 @@ begin
     set
         as_of = p_quota.as_of,
         calls = p_quota.calls,
+        recent_calls = p_quota.recent_calls,
         used_tokens = p_quota.used_tokens,
         reserved_tokens = p_quota.reserved_tokens,
         written_off_tokens = p_quota.written_off_tokens,
+        expires_at = p_quota.expires_at,
         warned_percent = p_quota.warned_percent,
         trip_cause = p_quota.trip_cause,
         tripped_at = p_quota.tripped_at,

@@ -7,8 +7,8 @@ alter table limena.ai_quotas force row level security;
 -- anything to limena_auth.
 revoke all on limena.ai_quotas from public, limena_app, limena_auth, limena_readonly, limena_maintenance;
 grant select (
-    tenant_id, as_of, calls, used_tokens, reserved_tokens, written_off_tokens, warned_percent, trip_cause, tripped_at,
-    trip_ends_at
+    tenant_id, as_of, calls, recent_calls, used_tokens, reserved_tokens, written_off_tokens, expires_at, warned_percent,
+    trip_cause, tripped_at, trip_ends_at
 )
 on limena.ai_quotas to limena_app, limena_readonly;
 

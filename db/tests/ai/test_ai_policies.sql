@@ -18,10 +18,10 @@ select results_eq(
 select results_eq(
     $$select tests.privileges_of('limena.ai_quotas')$$,
     array[
-        'limena_app: select (tenant_id, as_of, calls, used_tokens, reserved_tokens, written_off_tokens,'
-        ' warned_percent, trip_cause, tripped_at, trip_ends_at)',
-        'limena_readonly: select (tenant_id, as_of, calls, used_tokens, reserved_tokens, written_off_tokens,'
-        ' warned_percent, trip_cause, tripped_at, trip_ends_at)'
+        'limena_app: select (tenant_id, as_of, calls, recent_calls, used_tokens, reserved_tokens,'
+        ' written_off_tokens, expires_at, warned_percent, trip_cause, tripped_at, trip_ends_at)',
+        'limena_readonly: select (tenant_id, as_of, calls, recent_calls, used_tokens, reserved_tokens,'
+        ' written_off_tokens, expires_at, warned_percent, trip_cause, tripped_at, trip_ends_at)'
     ],
     'ai_quotas: exactly these privileges'
 );

@@ -167,7 +167,6 @@ select results_eq(
         'limena_private.record_changes D -',
         'limena_private.record_event -',
         'limena_private.record_user_event -',
-        'limena_private.require_ai -',
         'limena_private.retried_ai_reservation -',
         'limena_private.revoke_api_keys -',
         'limena_private.save_ai_quota -',

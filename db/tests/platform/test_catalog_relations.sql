@@ -382,8 +382,8 @@ select results_eq(
     group by c.relname$$)$q$,
     array[
         'ai_quota_months: tenant_id, month, used_tokens, reserved_tokens',
-        'ai_quotas: tenant_id, as_of, calls, used_tokens, reserved_tokens, written_off_tokens,'
-        ' warned_percent, trip_cause, tripped_at, trip_ends_at',
+        'ai_quotas: tenant_id, as_of, calls, recent_calls, used_tokens, reserved_tokens, written_off_tokens,'
+        ' expires_at, warned_percent, trip_cause, tripped_at, trip_ends_at',
         'ai_reservations: tenant_id, id, actor_type, estimated_tokens, state, created_at, expires_at, closed_at',
         'ai_settings: tenant_id, is_enabled, is_allowed, max_calls_per_hour, max_tokens_per_month,'
         ' calls_per_hour, tokens_per_month',
