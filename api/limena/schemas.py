@@ -102,6 +102,20 @@ _ME: Final[dict[str, Json]] = {
 
 _COUNT: Final[Json] = {"type": "integer", "minimum": 0}
 
+_TRIP: Final[Json] = _object(
+    {
+        "cause": {"type": "string", "enum": ["velocity", "ceiling"]},
+        "tripped_at": _TIME,
+        "ends_at": _TIME,
+    },
+    "Why AI is paused, and until when.",
+)
+
+_DAYS: Final[Json] = {
+    "type": "array",
+    "items": _object({"day": {"type": "string", "format": "date"}, "calls": _COUNT, "tokens": _COUNT}),
+}
+
 SCHEMAS: Final[Mapping[str, dict[str, Json]]] = {
     "Accepted": _object({"status": {"const": "accepted"}}, "What follows, follows by mail, if anything does."),
     "AccessToken": _object(_ACCESS_TOKEN, "For the Authorization header."),
@@ -128,16 +142,7 @@ SCHEMAS: Final[Mapping[str, dict[str, Json]]] = {
                 },
                 "Of the month (UTC).",
             ),
-            "trip": _or_null(
-                _object(
-                    {
-                        "cause": {"type": "string", "enum": ["velocity", "ceiling"]},
-                        "tripped_at": _TIME,
-                        "ends_at": _TIME,
-                    },
-                    "Why AI is paused, and until when.",
-                )
-            ),
+            "trip": _or_null(_TRIP),
             "settings": _object(
                 {
                     "is_enabled": {"type": "boolean", "description": "The tenant's own switch."},
@@ -310,7 +315,7 @@ SCHEMAS: Final[Mapping[str, dict[str, Json]]] = {
     ),
     "Me": {
         "oneOf": [
-            _object({"user": _ref("User"), **_ME}, "A person."),
+            _object({"user": _ref("User"), "is_platform_admin": {"type": "boolean"}, **_ME}, "A person."),
             _object({"api_key": _object({"id": _ID, "name": _TEXT, "prefix": _TEXT}), **_ME}, "An API key."),
         ]
     },
@@ -407,6 +412,28 @@ SCHEMAS: Final[Mapping[str, dict[str, Json]]] = {
             "deletion_due_at": _or_null({**_TIME_OF, "description": "When a deleted tenant is erased."}),
         }
     ),
+    "TenantUsage": _object(
+        {
+            "tenant": _ref("Tenant"),
+            "calls": _object({"limit": _COUNT, "used": _COUNT}, "Of the last hour."),
+            "tokens": _object(
+                {"limit": _COUNT, "used": _COUNT, "reserved": _COUNT, "percent": {"type": "number"}},
+                "Of the month (UTC).",
+            ),
+            "trip": _or_null(_TRIP),
+            "is_enabled": {"type": "boolean", "description": "The tenant's own switch."},
+            "is_allowed": {"type": "boolean", "description": "The platform's switch."},
+            "days": _DAYS,
+        }
+    ),
+    "TenantUsageList": _object(
+        {
+            "items": {"type": "array", "items": _ref("TenantUsage")},
+            "next": _or_null({"type": "string", "description": "Give it as `after` for the next page."}),
+            "days": _DAYS,
+        },
+        "A page of tenants, and the last 30 days of all of them together.",
+    ),
     "User": _object({"id": _ID, "email": _TEXT, "display_name": _TEXT}),
 }
 
@@ -434,6 +461,11 @@ FIELDS: Final[Mapping[str, Mapping[str, Json]]] = {
     "is_enabled": {"description": "The tenant's own switch."},
     "calls_per_hour": {"description": "At most the platform's limit, which means none of one's own.", "minimum": 1},
     "tokens_per_month": {"description": "At most the platform's limit, which means none of one's own.", "minimum": 1},
+    "reason": {"description": "Why, for the logs.", "minLength": 1, "maxLength": 500},
+    "sort": {
+        "description": "By what. Without it: tokens.",
+        "enum": ["tokens", "percent", "calls", "created"],
+    },
     "by": {"description": "What to add up by. Without it: day.", "enum": ["day", "model", "user", "api_key"]},
     "limit": {"description": "How many items a page has at most.", "minimum": 1, "maximum": 200},
     "after": {"description": "The `next` of the page before."},

@@ -6,23 +6,27 @@ Every visit fails on an error or a warning of the page, on a violation of its CS
 
 import re
 from collections.abc import Iterator
+from html import escape
+from urllib.parse import parse_qs, urlencode, urlsplit
 
 import httpx
 import pytest
-from playwright.sync_api import Dialog, Page, expect
+from playwright.sync_api import Dialog, Page, Route, expect
 
 from limena.pages import PAGES
 from support.api import Api, make_demo, serve
 from support.console import NARROW, WIDE, Browser, Visit, open_browser
 from support.databases import Database, create_database
+from support.oauth import Provider
 from support.people import PASSWORD, mail_token, new_registration, register
 
 
 @pytest.fixture(scope="module")
-def console(template: Database) -> Iterator[Api]:
+def console(template: Database, _provider: Provider) -> Iterator[Api]:
     """A server with a database of its own: what other tests leave in theirs is no page to look at."""
     database = create_database(template.server, "console", template)
-    with serve(database, make_demo(database)) as running:
+    with serve(database, make_demo(database), environment=_provider.environment()) as running:
+        _provider.allow(running.base_url)
         yield running
 
 
@@ -304,6 +308,25 @@ def test_a_change_is_told_as_before_and_after(console: Api, browser: Browser) ->
         expect(visit.page.get_by_text("The role is changed.")).to_be_visible()
 
 
+def test_an_operators_access_stands_out_in_the_tenants_log(console: Api, browser: Browser) -> None:
+    owner = console.person()
+    with console.database.connect("limena_readonly") as operator:
+        operator.execute(
+            "select limena.open_access('Ticket 4711: an export stops half-way', p_tenant_id => %s)", [owner.tenant_id]
+        )
+    for path in ("/", "/settings/audit-log"):
+        with browser.visit(path, person=owner) as visit:
+            row = visit.page.locator(".by-operator").filter(has_text="Operator access opened").first
+            expect(row.locator(".badge.operator")).to_have_text("Operator")
+            expect(row.locator(".event-who")).to_have_text("limena_readonly")
+            if path != "/":
+                row.locator("summary").click()
+                expect(row.get_by_text("Ticket 4711: an export stops half-way")).to_be_visible()
+                assert visit.axe() == []
+    with browser.visit("/settings/audit-log", person=console.person(tenant=2)) as visit:
+        assert visit.page.locator(".by-operator").count() == 0
+
+
 # AI
 # ---------------------------------------------------------------------------------------------------------------------
 
@@ -457,6 +480,40 @@ def test_an_integration_is_connected_and_its_secret_never_seen_again(console: Ap
         page.get_by_role("button", name="Disconnect Anthropic").click()
         page.get_by_role("dialog").get_by_role("button", name="Disconnect").click()
         expect(page.get_by_role("button", name="Connect Anthropic", exact=True)).to_be_visible()
+
+
+def test_a_provider_is_authorized_and_the_code_leaves_the_address(
+    console: Api, browser: Browser, provider: Provider
+) -> None:
+    with browser.visit("/settings/integrations", person=console.person("admin"), expects={422}) as visit:
+        page, visit.elsewhere = visit.page, provider.issuer
+        returned: list[str] = []
+
+        def agree(route: Route) -> None:
+            """The provider's page, on which one agrees."""
+            code = provider.consent(route.request.url)
+            returned.append(f"{provider.landed}?{urlencode(code)}")
+            body = f'<!doctype html><title>Provider</title><h1>Provider</h1><a href="{escape(returned[-1])}">Agree</a>'
+            route.fulfill(body=body, content_type="text/html")
+
+        page.route(f"{provider.issuer}/authorize**", agree)
+        page.get_by_role("button", name="Connect OpenID Connect").click()
+        page.get_by_role("dialog").get_by_role("button", name="Go there").click()
+        page.get_by_role("link", name="Agree").click()
+        expect(page.get_by_role("button", name="Disconnect OpenID Connect")).to_be_visible()
+        assert page.url.endswith("/settings/integrations")
+        left = stored(page)
+        tokens = [token for one in provider.tokens for token in (one.access_token, one.refresh_token) if token]
+        assert len(tokens) == 2
+        assert not any(token in left for token in tokens)
+        assert parse_qs(urlsplit(returned[0]).query)["code"][0] not in left
+        page.goto(returned[0])  # replayed
+        expect(page.get_by_role("alert")).to_contain_text("did not work")
+        page.get_by_role("link", name="Back to the integrations").click()
+        page.get_by_role("button", name="Disconnect OpenID Connect").click()
+        page.get_by_role("dialog").get_by_role("button", name="Disconnect").click()
+        expect(page.get_by_role("button", name="Connect OpenID Connect", exact=True)).to_be_visible()
+        assert provider.live() == []
 
 
 # What somebody else wrote

@@ -19,7 +19,7 @@ from limena.errors import CODES
 from limena.pages import ASSETS, PAGES, Static
 from limena.routes import ENDPOINTS
 from limena.routing import Endpoint, Resource
-from support.api import Api
+from support.api import Api, Person
 from support.databases import Database
 from support.oauth import Provider
 from support.people import PASSWORD, ask_for_reset, ask_to_register, invite, join, register
@@ -173,6 +173,8 @@ def succeed(api: Api, owner: httpx.Client, provider: Provider, endpoint: Endpoin
         return succeed_in_auth(api, endpoint)
     if endpoint.tag == "ai":
         return succeed_in_ai(owner, endpoint)
+    if endpoint.tag == "admin":
+        return succeed_in_admin(api, endpoint)
     if endpoint.method != "GET" and endpoint.tag in ("identity", "api_keys"):
         return succeed_in_own_tenant(api, endpoint)
     return owner.request(endpoint.method, endpoint.path)
@@ -217,6 +219,15 @@ def succeed_in_integrations(api: Api, provider: Provider, endpoint: Endpoint) ->
     if endpoint.path.endswith("callback"):
         return connected
     return client.request(endpoint.method, endpoint.path.replace("{provider}", "oidc"))
+
+
+def succeed_in_admin(api: Api, endpoint: Endpoint) -> httpx.Response:
+    data = api.demo["platform_admin"]
+    path = endpoint.path.replace("{id}", register(api).tenant_id).replace("{action}", "disable-ai")
+    with Person(api.base_url, data["email"], data["password"], "", None).client() as admin:
+        return admin.request(
+            endpoint.method, path, json={"reason": "documented"} if endpoint.method == "POST" else None
+        )
 
 
 def succeed_in_ai(owner: httpx.Client, endpoint: Endpoint) -> httpx.Response:

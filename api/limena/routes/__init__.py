@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from limena.routes import ai, api_keys, audit, auth, identity, integrations, platform
+from limena.routes import admin, ai, api_keys, audit, auth, identity, integrations, platform
 from limena.routing import Endpoint
 
 ENDPOINTS: Final[tuple[Endpoint, ...]] = (
@@ -14,5 +14,6 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
     *integrations.ENDPOINTS,
     *audit.ENDPOINTS,
     *ai.ENDPOINTS,
+    *admin.ENDPOINTS,
     *platform.ENDPOINTS,
 )

@@ -106,7 +106,11 @@ def jwt_key() -> str:
 
 def make_settings(database: Database, base_url: str, environment: Mapping[str, str]) -> Settings:
     if "LIMENA_APP_DSN" not in environment:  # a server that is stopped has no DSN
-        dsn = {"LIMENA_APP_DSN": database.dsn("limena_app"), "LIMENA_AUTH_DSN": database.dsn("limena_auth")}
+        dsn = {
+            "LIMENA_APP_DSN": database.dsn("limena_app"),
+            "LIMENA_AUTH_DSN": database.dsn("limena_auth"),
+            "LIMENA_READONLY_DSN": database.dsn("limena_readonly"),
+        }
         environment = dsn | dict(environment)
     return Settings.from_env(
         {

@@ -19,6 +19,7 @@ with events as (
         ('ai_quota.tripped', 'warning', 'A limit was reached, and AI is paused', '{cause, limit, ends_at}'),
         ('ai_quota.reset', 'notice', 'AI is no longer paused: by time, by hand or by a higher limit', '{cause, by, reason}'),
         ('ai_quota.warned', 'warning', 'Most of the month''s AI tokens are used or reserved', '{percent, limit}'),
+        ('ai_settings.administered', 'warning', 'A platform admin changed the AI switch or limits', '{reason}'),
         ('api_key.revoked', 'notice', 'An API key was switched off', '{}'),
         ('api_key.rotated', 'notice', 'An API key got a successor, and ends after a grace', '{}'),
         ('api_key.transferred', 'notice', 'An API key passed to an owner when its creator left', '{}'),
@@ -54,6 +55,10 @@ with events as (
         ),
         ('operator.access_closed', 'info', 'An operator ended an access before its time', '{}'),
         ('password_reset.used', 'notice', 'A link to set a new password was used up', '{}'),
+        (
+            'platform.tenant_administered', 'warning', 'A platform admin acted on a tenant',
+            '{action, reason, calls_per_hour, tokens_per_month}'
+        ),
         ('refresh_token.spent', 'info', 'A refresh token was used', '{}'),
         ('registration.verified', 'notice', 'Somebody confirmed their address and has an account', '{}'),
         ('session.created', 'info', 'Somebody logged in', '{}'),

@@ -12,7 +12,6 @@ security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    -- Here, because an empty outbox would not come to asking for it.
     v_limit integer := limena.page_limit(p_limit);
 begin
     update limena.outbox as o

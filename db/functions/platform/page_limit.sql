@@ -16,4 +16,4 @@ $$;
 
 comment on function limena.page_limit(integer) is 'The number of items of a page. Raises 22023 unless it is from 1 to 200.';
 
-grant execute on function limena.page_limit(integer) to limena_app;
+grant execute on function limena.page_limit(integer) to limena_app, limena_readonly;

@@ -50,6 +50,7 @@ select is(
             'find_people',
             'has_permission',
             'holds',
+            'is_platform_admin',
             'is_withheld',
             'list_tenants',
             'mail_invitation',

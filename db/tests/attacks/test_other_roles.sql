@@ -29,6 +29,7 @@ from (
         'limena_auth',
         array[
             'accept_invitation',
+            'administer_tenant',
             'begin_log_in',
             'change_password',
             'find_invitation',
@@ -62,8 +63,10 @@ from (
             'covers_all',
             'csv_text',
             'exported_tenant_id',
+            'list_tenant_usage',
             'open_access',
             'open_access_as',
+            'page_limit',
             'resume_access'
         ]
     ),

@@ -1,0 +1,105 @@
+-- As limena_readonly, behind a declared access: row-level security shows what the access covers.
+--
+-- A cursor is the value and the id of the last tenant shown. Values move while someone pages; a tenant may then be seen
+-- twice or not at all.
+create or replace function limena.list_tenant_usage(
+    p_sort text default null,
+    p_limit integer default 50,
+    p_after text default null
+)
+returns json
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_sort text := coalesce(p_sort, 'tokens');
+    v_limit integer := limena.page_limit(p_limit);
+    v_after text[] := regexp_match(p_after, '^([0-9]{1,20}(?:\.[0-9]{1,2})?)_([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})$');
+begin
+    if v_sort not in ('tokens', 'percent', 'calls', 'created') then
+        raise exception 'must be tokens, percent, calls or created' using errcode = '22023', column = 'sort';
+    end if;
+    if p_after is not null and v_after is null then
+        raise exception 'is not a cursor of this list' using errcode = '22023', column = 'after';
+    end if;
+
+    return json_build_object(
+        'items', coalesce(json_agg(p.item order by p.place) filter (where p.place <= v_limit), '[]'),
+        'next', max(p.value || '_' || p.tenant_id) filter (where p.place = v_limit and p.is_followed),
+        'days', (
+            select coalesce(json_agg(d order by d.day desc), '[]')
+            from (
+                select u.day, sum(u.calls) as calls, sum(u.prompt_tokens + u.completion_tokens) as tokens
+                from limena.ai_usage_days as u
+                where u.day > (limena.ai_clock() at time zone 'UTC')::date - 30 and u.calls > 0
+                group by u.day
+            ) as d
+        )
+    )
+    from (
+        select
+            row_number() over in_order as place,
+            lead(true) over in_order is not null as is_followed,
+            v.value,
+            v.tenant_id,
+            i as item
+        from (
+            select
+                s.*,
+                k.recent_calls,
+                k.percent,
+                t.name,
+                t.state as tenant_state,
+                case v_sort
+                    when 'tokens' then s.used_tokens + s.reserved_tokens
+                    when 'percent' then k.percent
+                    when 'calls' then k.recent_calls
+                    else floor(extract(epoch from t.created_at))
+                end as value
+            from limena.ai_quota_states as s
+            inner join limena.tenants as t on s.tenant_id = t.id
+            cross join lateral (
+                select
+                    (select sum(c.calls) from unnest(s.calls) as c (calls)) as recent_calls,
+                    round(100.0 * (s.used_tokens + s.reserved_tokens) / s.tokens_per_month, 2) as percent
+            ) as k
+            where t.id <> '00000000-0000-4000-8000-000000000000' and t.state <> 'deleted'
+        ) as v
+        cross join lateral (
+            select
+                json_build_object('id', v.tenant_id, 'name', v.name, 'state', v.tenant_state) as tenant,
+                json_build_object('limit', v.calls_per_hour, 'used', v.recent_calls) as calls,
+                json_build_object(
+                    'limit', v.tokens_per_month, 'used', v.used_tokens, 'reserved', v.reserved_tokens, 'percent', v.percent
+                ) as tokens,
+                case when v.trip_cause is not null then json_build_object(
+                    'cause', v.trip_cause, 'tripped_at', v.tripped_at, 'ends_at', v.trip_ends_at
+                ) end as trip,
+                v.is_enabled,
+                v.is_allowed,
+                (
+                    select coalesce(json_agg(d order by d.day desc), '[]')
+                    from (
+                        select u.day, sum(u.calls) as calls, sum(u.prompt_tokens + u.completion_tokens) as tokens
+                        from limena.ai_usage_days as u
+                        where u.tenant_id = v.tenant_id
+                            and u.day > (limena.ai_clock() at time zone 'UTC')::date - 30
+                            and u.calls > 0
+                        group by u.day
+                    ) as d
+                ) as days
+        ) as i
+        where v_after is null or (v.value, v.tenant_id) < (v_after[1]::numeric, v_after[2]::uuid)
+        window in_order as (order by v.value desc, v.tenant_id desc)
+        order by v.value desc, v.tenant_id desc
+        limit v_limit + 1
+    ) as p;
+end;
+$$;
+
+comment on function limena.list_tenant_usage(text, integer, text) is
+'Tenants with their AI usage of this month against their limits, trips and the last 30 days, most first by tokens, percent or calls, or newest first by created; and the 30 days of all of them together. Raises 22023 for a bad value.';
+
+grant execute on function limena.list_tenant_usage(text, integer, text) to limena_readonly;
