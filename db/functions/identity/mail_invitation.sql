@@ -16,7 +16,7 @@ declare
     v_tenant_id uuid := limena.tenant_with('invitations:write');
     v_invitation record;
 begin
-    select i.email, t.name as tenant_name, u.display_name as inviter into v_invitation
+    select i.email, i.expires_at, t.name as tenant_name, u.display_name as inviter into v_invitation
     from limena.invitations as i
     inner join limena.tenants as t on i.tenant_id = t.id
     inner join limena.users as u on i.invited_by = u.id
@@ -40,9 +40,9 @@ begin
         raise exception 'too many invitations' using errcode = 'LM004', detail = '3600';
     end if;
 
-    insert into limena.outbox (tenant_id, id, template, recipient, parameters)
+    insert into limena.outbox (tenant_id, id, template, recipient, expires_at, parameters)
     values (
-        v_tenant_id, p_id, 'invitation', v_invitation.email,
+        v_tenant_id, p_id, 'invitation', v_invitation.email, v_invitation.expires_at,
         jsonb_build_object('tenant_name', v_invitation.tenant_name, 'inviter', v_invitation.inviter)
     );
 end;
