@@ -90,5 +90,7 @@ $$;
 comment on function limena.connect_integration(text, uuid, integer, text, text, text, bytea, bytea, bytea, integer) is
 'Connects a provider, or connects it anew, with credentials that were sealed for p_integration_id under p_key_version. Raises 42501 without integrations:write, 23505 when it was connected at the same moment, 23514 for a bad value.';
 
-grant execute on function limena.connect_integration(text, uuid, integer, text, text, text, bytea, bytea, bytea, integer)
+grant execute on function limena.connect_integration(
+    text, uuid, integer, text, text, text, bytea, bytea, bytea, integer
+)
 to limena_app;
