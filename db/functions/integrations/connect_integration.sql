@@ -2,8 +2,8 @@
 -- that is under way loses its lease, so that it cannot bring old tokens back.
 --
 -- What an attacker would try: store a ciphertext of another row (it does not open here); connect in another's name (the
--- policies ask for the context's person); connect twice in one moment (one gets 23505, and no ciphertext is stored under
--- an id that it was not sealed for).
+-- policies ask for the context's person); connect twice in one moment (one gets 23505, and no ciphertext is stored
+-- under an id that it was not sealed for).
 create or replace function limena.connect_integration(
     p_provider text,
     p_integration_id uuid,
