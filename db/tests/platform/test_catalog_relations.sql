@@ -192,8 +192,8 @@ select results_eq(
     where c.relnamespace = 'limena'::regnamespace
         and (x.indisunique or x.indisexclusion)
         and x.indkey[0] <> t.attnum$$)$q$,
-    array['api_keys_key_hash_key', 'invitations_token_hash_key', 'operator_access_ticket_hash_key'],
-    'it is the first of each primary and unique key; hashes of secrets alone are unique without it'
+    array['api_keys_key_hash_key', 'invitations_token_hash_key', 'operator_access_ticket_hash_key', 'outbox_id_key'],
+    'it is the first of each primary and unique key; hashes of secrets and what tokens are made of are unique without it'
 );
 select is_empty(
     $$select c.oid::regclass

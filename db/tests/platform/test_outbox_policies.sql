@@ -18,7 +18,7 @@ select is(tests.row_security_of('limena.outbox'), 'forced', 'row-level security 
 select results_eq(
     $$select tests.privileges_of('limena.outbox')$$,
     array[
-        'limena_readonly: select (tenant_id, id, template, created_at, attempts, due_at, delivered_at, abandoned_at)'
+        'limena_readonly: select (tenant_id, template, created_at, attempts, due_at, delivered_at, abandoned_at)'
     ],
     'exactly these privileges'
 );
