@@ -403,7 +403,7 @@ select results_eq(
         'invitations: tenant_id, id, role, invited_by, created_at, expires_at, accepted_at, withdrawn_at',
         'log_in_failures: failures, last_failed_at, blocked_until',
         'memberships: tenant_id, user_id, role, created_at',
-        'operator_access: tenant_id, id, covers_all, user_id, opened_by_xid, opened_at, expires_at, closed_at',
+        'operator_access: tenant_id, id, covers_all, user_id, opened_by_xid, opened_at, expires_at, closed_at, session_id',
         'outbox: tenant_id, id, template, created_at, attempts, due_at, delivered_at, abandoned_at, expires_at',
         'password_resets: id, user_id, created_at, expires_at, used_at',
         'permissions: name, description, works_when_frozen',
