@@ -16,7 +16,7 @@ from typing import Final
 from uuid import UUID
 
 _LABEL: Final = b"limena mail token 2\x00"
-"""Fixed length; and neither a template nor an address has a NUL in it, so nothing else under this key reads the same."""
+"""Fixed length. No template and no address has a NUL in it, so nothing else under this key reads the same."""
 
 LENGTH: Final = 43
 """Characters of a token: 32 bytes in base64url, without padding."""

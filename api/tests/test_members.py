@@ -7,7 +7,6 @@ import psycopg
 import pytest
 
 from limena import mail_tokens
-
 from support.api import Api
 from support.people import PASSWORD, Newcomer, audited, claims, invite, join, mail_token, new_registration, register
 

@@ -8,8 +8,10 @@ answer 401 to someone whose credential is good because something else failed.
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 import logging
+import re
 import secrets
 import time
 from contextlib import suppress
@@ -57,6 +59,8 @@ REGISTRANT_SECONDS: Final = 24 * 60 * 60
 """As long as the link in the mail is good."""
 MAX_REFRESH_ATTEMPTS: Final = 5
 
+_ADDRESS: Final = re.compile(r" *[^\s@]+@[^\s@]+ *")
+
 _TEXT: Final = Field(TYPES["text"])
 _LOG_IN: Final = {
     "email": _TEXT,
@@ -81,7 +85,7 @@ async def csrf_token(request: Request) -> Response:
 async def log_in(request: Request) -> Response:
     """Verifies a password and opens a session. A failure is recorded, and takes as long for an unknown address."""
     services, body = services_of(request), request.state.body
-    email, password = _text(body["email"]), _text(body["password"])
+    email, password = _address(body["email"]), _text(body["password"])
     refused: str | None = None
     while True:
         found = await _attempt(request, email)
@@ -119,7 +123,6 @@ async def log_in(request: Request) -> Response:
 
 async def register(request: Request) -> Response:
     services, body = services_of(request), request.state.body
-    started = time.monotonic()
     if services.settings.registration == "closed":
         raise _closed()
     words = [_text(body[name]) for name in ("email", "display_name", "tenant_name")]
@@ -128,6 +131,7 @@ async def register(request: Request) -> Response:
     person["p_password_hash"] = encode(hashed)
 
     if services.settings.registration == "verified":
+        started = time.monotonic()  # from where known and unknown addresses differ
         outbox_id, token_hash = _new_mail(services, "registration", _text(body["email"]))
         registrant = secrets.token_urlsafe(32)
         mail = {
@@ -400,7 +404,7 @@ async def change_password(request: Request) -> Response:
 async def forgot_password(request: Request) -> Response:
     services = services_of(request)
     started = time.monotonic()
-    email = request.state.body["email"]
+    email = encode(_address(request.state.body["email"]))
     outbox_id, token_hash = _new_mail(services, "password_reset", _text(email))
     arguments = {"p_email": email, "p_outbox_id": outbox_id, "p_token_hash": token_hash}
     await services.database.call_auth("request_password_reset", arguments, request=request)
@@ -632,6 +636,13 @@ def _clear_cookies(services: Services, response: Response) -> None:
     services.csrf.clear_cookie(response)
 
 
+def _address(value: Wire) -> str:
+    """What somebody typed as their address. What is none may be a password in the wrong field: PostgreSQL, which may
+    log what it is asked, gets its hash, which nobody has as an address."""
+    text = _text(value)
+    return text if _ADDRESS.fullmatch(text) else hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
 def _json(document: Json, status: int = 200) -> Response:
     return Response(json.dumps(document), status, media_type="application/json")
 
@@ -653,9 +664,10 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
         tag="identity",
         summary="Get a CSRF token",
         description=(
-            "Sets the cookie limena_csrf. Whatever changes something and is not called with an API key needs the "
-            "cookie, and its value in the header X-CSRF-Token. It belongs to the session of the access token or of the "
-            "refresh cookie, and else to the browser: after a log-in there is a new one."
+            "Sets the cookie limena_csrf (in production __Host-limena_csrf). Whatever changes something and is not "
+            "called with an API key needs the cookie, and its value in the header X-CSRF-Token. It belongs to the "
+            "session of the access token or of the refresh cookie, and else to the browser: after a log-in there is a "
+            "new one."
         ),
         handler=csrf_token,
         answer="CsrfToken",
