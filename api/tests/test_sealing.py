@@ -408,11 +408,14 @@ def restored(database: Database, target: PostgresServer) -> Database:
     source_tools, target_tools = database.server.bin_dir, target.bin_dir
     roles: list[str | Path] = [source_tools / "pg_dumpall", "--roles-only", "-d", database.dsn()]
     tables: list[str | Path] = [source_tools / "pg_dump", "-d", database.dsn()]
-    for dump, stops in ((roles, "0"), (tables, "1")):  # some roles are there already
+    for dump in (roles, tables):
         text = subprocess.run(dump, check=True, capture_output=True, text=True).stdout
-        psql: list[str | Path] = [target_tools / "psql", "-X", "-q", "-v", f"ON_ERROR_STOP={stops}", "-d", made.dsn()]
-        done = subprocess.run(psql, input=text, check=False, capture_output=True, text=True)
-        assert done.returncode == 0, done.stderr[-2000:]
+        psql: list[str | Path] = [target_tools / "psql", "-X", "-q", "-d", made.dsn()]
+        errors = subprocess.run(psql, input=text, check=True, capture_output=True, text=True).stderr.splitlines()
+        # Some roles are there already; and what PUBLIC lost on functions of PostgreSQL's own (decision 0013) may have
+        # another signature there.
+        unexpected = [line for line in errors if "already exists" not in line and "function pg_catalog." not in line]
+        assert unexpected == []
     return made
 
 
