@@ -47,6 +47,8 @@ with events as (
         ('invitation.withdrawn', 'notice', 'An invitation was withdrawn, or replaced by a later one', '{}'),
         ('master_key.rotated', 'notice', 'Credentials were encrypted with another master key', '{resealed, unreadable}'),
         ('master_key.rotation_begun', 'notice', 'A rotation of the master key began', '{resealed, unreadable}'),
+        ('maintenance.partitions_made', 'info', 'Months of the logs were made ahead of time', '{partitions}'),
+        ('maintenance.pruned', 'info', 'Rows whose time is over were removed', '{rows}'),
         ('membership.role_changed', 'notice', 'A member got another role', '{}'),
         ('operator.access_opened', 'warning', 'An operator declared access to this tenant''s rows', '{reason, until, login}'),
         (

@@ -77,6 +77,7 @@ from (
     ('limena.export_audit_logs', 'limena_app'),
     ('limena.exported_tenant_id', 'limena_app, limena_readonly'),
     ('limena.get_audit_verification', 'limena_app'),
+    ('limena.check_audit_log', 'limena_maintenance'),
     ('limena.sealed_tenants', 'limena_maintenance'),
     ('limena.verify_audit_segments', 'limena_maintenance'),
     ('limena.seal_audit_log', 'limena_maintenance'),

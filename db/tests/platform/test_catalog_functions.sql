@@ -35,6 +35,7 @@ select results_eq(
         'limena.change_member_role D limena_app',
         'limena.change_password D limena_auth',
         'limena.check_ai_quotas D limena_maintenance',
+        'limena.check_audit_log D limena_maintenance',
         'limena.claim_mail D limena_maintenance',
         'limena.close_access D limena_readonly',
         'limena.connect_integration limena_app',
