@@ -6,6 +6,7 @@ Every visit fails on an error or a warning of the page, on a violation of its CS
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from html import escape
 from urllib.parse import parse_qs, urlencode, urlsplit
 
@@ -393,6 +394,63 @@ def test_limits_are_lowered_and_use_is_told(console: Api, browser: Browser) -> N
         page.get_by_role("button", name="Save limits").click()
         expect(page.get_by_text("The limits count from now on.")).to_be_visible()
         expect(page.get_by_text("of 400 used")).to_be_visible()
+
+
+# The platform
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+def act(page: Page, tenant: str, action: str, reason: str) -> None:
+    page.get_by_role("button", name=f"Actions on {tenant}").click()
+    page.get_by_role("button", name=action, exact=True).click()
+    dialog = page.get_by_role("dialog")
+    if "limits" in action:
+        dialog.get_by_label("Calls in 60 minutes").fill("700")
+    dialog.get_by_role("button", name=action, exact=True).click()  # the reason is asked for
+    expect(dialog).to_be_visible()
+    dialog.get_by_label("Reason").fill(reason)
+    dialog.get_by_role("button", name=action, exact=True).click()
+    expect(dialog).to_have_count(0)
+
+
+@pytest.mark.parametrize(("theme", "size"), [("light", WIDE), ("dark", NARROW)], ids=["light", "dark"])
+def test_a_platform_admin_looks_and_acts_with_a_reason(
+    console: Api, browser: Browser, theme: str, size: dict[str, int]
+) -> None:
+    data = console.demo["platform_admin"]
+    owner = console.person(tenant=2)
+    admin = replace(owner, email=data["email"], password=data["password"])
+    with browser.visit("/admin/usage", person=admin, theme=theme, size=size) as visit:
+        page = visit.page
+        assert visit.axe() == []
+        assert_no_sideways_scrolling(page)
+        row = page.get_by_role("row").filter(has_text="Globex").first
+        if size == WIDE:
+            act(page, "Globex", "Freeze the tenant", "Unpaid since March")
+            expect(row.get_by_text("Frozen")).to_be_visible()
+            with browser.visit("/settings/audit-log?action=tenant.frozen", person=owner) as owners:
+                expect(owners.page.locator(".banner")).to_contain_text(re.compile("frozen", re.IGNORECASE))
+                owners.page.locator("summary.event-head").first.click()
+                expect(owners.page.get_by_text("Unpaid since March")).to_be_visible()
+            act(page, "Globex", "Unfreeze the tenant", "Paid")
+            act(page, "Globex", "Change AI limits", "They asked for more")
+            expect(row.get_by_title("of 700")).to_be_visible()
+        else:
+            act(page, "Globex", "Switch AI off", "A runaway loop")
+            expect(row.get_by_text("AI off by the platform")).to_be_visible()
+            with browser.visit("/settings/ai", person=owner) as owners:
+                expect(owners.page.locator(".banner")).to_contain_text("The platform has switched it off.")
+            act(page, "Globex", "Switch AI on", "The loop is gone")
+            expect(row.get_by_text("AI off by the platform")).to_have_count(0)
+    # Looking is an operator's access, and each tenant finds it.
+    with browser.visit("/settings/audit-log?action=operator.all_access_opened", person=owner) as owners:
+        expect(owners.page.locator(".by-operator").first).to_contain_text(admin.email)
+
+
+def test_the_platforms_page_is_for_its_admins(console: Api, browser: Browser) -> None:
+    with browser.visit("/admin/usage", person=console.person(), expects={403}) as visit:
+        expect(visit.page.get_by_text("Not for your role")).to_be_visible()
+        assert visit.page.get_by_role("link", name="Usage").count() == 0
 
 
 # Members, the tenant, integrations

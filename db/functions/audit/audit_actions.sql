@@ -45,7 +45,7 @@ with events as (
         ('integration_credential.resealed', 'info', 'A credential was encrypted with another master key', '{}'),
         ('invitation.accepted', 'notice', 'Somebody accepted an invitation', '{}'),
         ('invitation.withdrawn', 'notice', 'An invitation was withdrawn, or replaced by a later one', '{}'),
-        ('master_key.rotated', 'notice', 'Credentials were encrypted with another master key', '{resealed, unreadable}'),
+        ('master_key.rotated', 'notice', 'Credentials were put under another master key', '{resealed, unreadable}'),
         ('master_key.rotation_begun', 'notice', 'A rotation of the master key began', '{resealed, unreadable}'),
         ('maintenance.partitions_made', 'info', 'Months of the logs were made ahead of time', '{partitions}'),
         ('maintenance.pruned', 'info', 'Rows whose time is over were removed', '{rows}'),

@@ -1,5 +1,5 @@
 -- Whether whoever acts through a session administers the platform: for get_me(), so that the console knows what to
--- offer. It decides nothing: what an administrator may do proves the flag by itself (open_access_as, administer_tenant).
+-- show. It decides nothing: what an administrator may do proves the flag itself (open_access_as, administer_tenant).
 --
 -- SECURITY DEFINER because no role of the API may read limena.users.
 create or replace function limena.is_platform_admin()
