@@ -30,6 +30,7 @@ from (
     ('limena.remove_member', 'limena_app'),
     ('limena.transfer_ownership', 'limena_app'),
     ('limena.delete_tenant', 'limena_app'),
+    ('limena.set_audit_retention', 'limena_app'),
     ('limena.restore_tenant', 'limena_app'),
     ('limena.prepare_integration', 'limena_app'),
     ('limena.read_integrations', 'limena_app'),
