@@ -25,6 +25,7 @@ from limena.csrf import Csrf
 from limena.deploy import expected_digest, source_dir
 from limena.devices import Devices
 from limena.errors import Problem
+from limena.export import ExportRoute
 from limena.integrations import Integrations
 from limena.logs import RequestLog, describe
 from limena.metrics import Measure, Metrics
@@ -43,6 +44,8 @@ from limena.vault import MasterKeySource
 
 log = logging.getLogger("limena")
 
+EXPORT_TIMEOUT_MS: Final = 900_000
+"""How long one export may take, however slow its client: it holds an old snapshot, which holds back vacuum."""
 _OF_STATUS: Final = {404: "not_found", 405: "method_not_allowed", 413: "payload_too_large"}
 
 
@@ -66,6 +69,13 @@ def create_app(
         timeout=settings.pool_timeout_seconds,
         statement_timeout_ms=settings.statement_timeout_ms,
     )
+    export_pool = create_call_pool(
+        settings.app_dsn,
+        name="limena export",
+        size=settings.export_pool_size,
+        timeout=settings.pool_timeout_seconds,
+        statement_timeout_ms=EXPORT_TIMEOUT_MS,
+    )
     readonly_pool = settings.readonly_dsn and create_call_pool(
         settings.readonly_dsn,
         name="limena operators",
@@ -80,7 +90,7 @@ def create_app(
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
         try:
             async with AsyncExitStack() as pools:
-                for pool in (app_pool, auth_pool, readonly_pool):
+                for pool in (app_pool, auth_pool, export_pool, readonly_pool):
                     if pool:
                         await pools.enter_async_context(pool)  # does not wait: the database may come later
                 yield
@@ -104,7 +114,9 @@ def create_app(
         settings=settings,
         keys=KeyRing.from_settings(settings),
         hasher=hasher,
-        database=Database(app_pool, auth_pool, procedures_of(endpoints), readonly_pool=readonly_pool or None),
+        database=Database(
+            app_pool, auth_pool, procedures_of(endpoints), export_pool=export_pool, readonly_pool=readonly_pool or None
+        ),
         csrf=Csrf(
             secrets.derive(settings.secret_key, secrets.CSRF),
             base_url=settings.base_url,
@@ -161,6 +173,8 @@ def procedures_of(endpoints: Sequence[Endpoint]) -> set[str]:
     names = {"require"}
     for endpoint in endpoints:
         match endpoint:
+            case ExportRoute():
+                names |= {endpoint.procedure, endpoint.begin}
             case ProcedureRoute():
                 names.add(endpoint.procedure)
             case HandlerRoute():

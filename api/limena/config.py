@@ -94,6 +94,7 @@ VARIABLES: Final = (
     Variable("LIMENA_PASSWORD_WORKERS", "whole number", "2"),
     Variable("LIMENA_APP_POOL_SIZE", "whole number", "10"),
     Variable("LIMENA_AUTH_POOL_SIZE", "whole number", "4"),
+    Variable("LIMENA_EXPORT_POOL_SIZE", "whole number", "2"),
     Variable("LIMENA_READONLY_POOL_SIZE", "whole number", "2"),
     Variable("LIMENA_POOL_TIMEOUT_SECONDS", "number", "5"),
     Variable("LIMENA_STATEMENT_TIMEOUT_MS", "whole number", "5000"),
@@ -168,6 +169,7 @@ class Settings:
     password_workers: int
     app_pool_size: int
     auth_pool_size: int
+    export_pool_size: int
     readonly_pool_size: int
     pool_timeout_seconds: float
     statement_timeout_ms: int
@@ -196,6 +198,7 @@ class Settings:
             password_workers=reader.whole_number("LIMENA_PASSWORD_WORKERS", 1, 64),
             app_pool_size=reader.whole_number("LIMENA_APP_POOL_SIZE", 1, 1000),
             auth_pool_size=reader.whole_number("LIMENA_AUTH_POOL_SIZE", 1, 1000),
+            export_pool_size=reader.whole_number("LIMENA_EXPORT_POOL_SIZE", 1, 1000),
             readonly_pool_size=reader.whole_number("LIMENA_READONLY_POOL_SIZE", 1, 1000),
             pool_timeout_seconds=reader.number("LIMENA_POOL_TIMEOUT_SECONDS", 0.1, 60),
             statement_timeout_ms=reader.whole_number("LIMENA_STATEMENT_TIMEOUT_MS", 100, 600_000),

@@ -126,18 +126,20 @@ class SmtpTransport:
             start_tls=None if self._server.has_implicit_tls or not self._needs_tls else True,
             tls_context=self._tls,
         )
+        transport: asyncio.BaseTransport | None = None  # of which the client lets go when it says goodbye
         try:
             async with asyncio.timeout(self._delivery_seconds):
                 try:
                     await self._connect(client)
                 except (aiosmtplib.SMTPException, OSError, ValueError) as error:
                     raise DeliveryError(Outcome.UNREACHABLE, _reason(error)) from None
+                transport = client.transport
                 await _send(client, message)
             await _say_goodbye(client)
         except TimeoutError:
             raise DeliveryError(Outcome.UNREACHABLE, "the server took too long") from None
         finally:
-            _hang_up(client)
+            _hang_up(client, transport or client.transport)
 
     async def _connect(self, client: aiosmtplib.SMTP) -> None:
         await client.connect()
@@ -168,9 +170,8 @@ async def _say_goodbye(client: aiosmtplib.SMTP) -> None:
         await client.quit(timeout=_GOODBYE_SECONDS)
 
 
-def _hang_up(client: aiosmtplib.SMTP) -> None:
+def _hang_up(client: aiosmtplib.SMTP, transport: asyncio.BaseTransport | None) -> None:
     """At once. TLS would wait half a minute for a server that does not say goodbye; all that matters has been said."""
-    transport = client.transport
     client.close()
     if isinstance(transport, asyncio.WriteTransport):
         transport.abort()

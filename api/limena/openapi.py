@@ -176,7 +176,10 @@ def _csrf_parameters(endpoint: Endpoint, *, is_required: bool) -> list[Json]:
     """Not required where a key may call: then it is needed all the same, unless a key does."""
     if endpoint.method in SAFE_METHODS:
         return []
-    description = "The value of the cookie limena_csrf, which GET /api/v1/auth/csrf sets. An API key needs none."
+    description = (
+        "The value of the cookie limena_csrf (in production __Host-limena_csrf), which GET /api/v1/auth/csrf sets. An "
+        "API key needs none."
+    )
     schema: Json = {"type": "string"}
     return [{"name": HEADER, "in": "header", "required": is_required, "description": description, "schema": schema}]
 

@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import Any, Final, TypeAlias, TypeVar
+from typing import Any, Final, LiteralString, TypeAlias, TypeVar
 
 from psycopg import AsyncConnection, OperationalError, generators
 from psycopg.abc import PQGen
@@ -23,6 +23,7 @@ from psycopg.errors import Diagnostic
 from psycopg.pq import ExecStatus
 from psycopg.pq.abc import PGconn, PGresult
 from psycopg.rows import TupleRow, tuple_row
+from psycopg.waiting import Wait
 from psycopg_pool import AsyncConnectionPool
 
 from limena.errors import RETRIED, SqlError
@@ -79,6 +80,8 @@ the request is answered; without this, an outage would collect a whole timeout's
 _WAITING_PER_CONNECTION: Final = 20
 """How many may wait for each connection of a pool. The next one is told at once that there is none."""
 
+_COPY_CHUNK_BYTES: Final = 65_536
+
 ConnectionT = TypeVar("ConnectionT", bound=AsyncConnection[Any])
 
 
@@ -132,6 +135,20 @@ class CallConnection(AsyncConnection[TupleRow]):
                 self.pgconn.finish()
         return results[0].get_value(0, 0) if results[0].ntuples else None
 
+    async def copy_out(self, statement: LiteralString) -> AsyncIterator[bytes]:
+        """What a `COPY … TO STDOUT` writes, in pieces of about 64 KiB; afterwards the transaction is still open. Raises
+        `SqlError`, or `psycopg.OperationalError` when the connection broke."""
+        _check(await self.wait(self._start(statement.encode("ascii"))))
+        is_over = False
+        while not is_over:
+            chunk, is_over = await self.wait(self._read_copy())
+            yield chunk
+        _check(await self.wait(generators.fetch_many(self.pgconn)))
+
+    async def finish_copy(self) -> None:
+        """Commits the transaction in which something was copied."""
+        _check(await self.wait(self._start(b"commit")))
+
     # Whoever waits for these may be cancelled: psycopg then cancels the statement, reads on until the server is done,
     # and gives a connection up whose generator raised. So they return a refusal, and never raise it.
 
@@ -141,6 +158,28 @@ class CallConnection(AsyncConnection[TupleRow]):
         if not any(map(_is_refusal, results)):
             self._prepared_names.add(statement.name)
         return results
+
+    def _start(self, text: bytes) -> PQGen[list[PGresult]]:
+        self.pgconn.send_query_params(text, None)
+        results: list[PGresult] = yield from generators.execute(self.pgconn)
+        return results
+
+    def _read_copy(self) -> PQGen[tuple[bytes, bool]]:
+        """What has arrived, up to a chunk of it, and whether that was all. It waits for the socket only where it has
+        nothing to show."""
+        chunk = bytearray()
+        while len(chunk) < _COPY_CHUNK_BYTES:
+            size, data = self.pgconn.get_copy_data(1)
+            if size > 0:
+                chunk += data
+            elif size < 0:
+                return bytes(chunk), True
+            elif chunk:
+                break
+            else:
+                yield Wait.R
+                self.pgconn.consume_input()
+        return bytes(chunk), False
 
     def _execute(self, statement: Statement, values: Sequence[Wire]) -> PQGen[list[PGresult]]:
         self.pgconn.send_query_prepared(statement.name, values)
@@ -169,7 +208,7 @@ def _check(results: Sequence[PGresult]) -> None:
 
 
 def _is_refusal(result: PGresult) -> bool:
-    return result.status not in (ExecStatus.TUPLES_OK, ExecStatus.COMMAND_OK)
+    return result.status not in (ExecStatus.TUPLES_OK, ExecStatus.COPY_OUT, ExecStatus.COMMAND_OK)
 
 
 def create_call_pool(dsn: str, *, name: str, size: int, timeout: float, statement_timeout_ms: int) -> CallPool:

@@ -208,14 +208,21 @@ class ProcedureRoute(Endpoint):
         )
         if self.may_refuse and content is not None and "refused" in (result := json.loads(content)):
             raise Problem.of_refusal(result["refused"])
-        if self.answer is None:
-            response = Response(status_code=self.status)
-        else:
-            if made.reveal:
-                content = json.dumps(json.loads(content or b"{}") | made.reveal).encode("utf-8")
-            response = Response(content, self.status, media_type=self.media_type)
+        if made.reveal:
+            content = json.dumps(json.loads(content or b"{}") | made.reveal).encode("utf-8")
+        response = await self.respond(
+            content, {f"p_{name}": value for name, value in arguments.items()}, credential, request
+        )
         self.finish(services, response)
         return response
+
+    async def respond(
+        self, content: bytes | None, arguments: Mapping[str, Wire], credential: Credential, request: Request
+    ) -> Response:
+        """The answer to a call that PostgreSQL accepted."""
+        if self.answer is None:
+            return Response(status_code=self.status)
+        return Response(content, self.status, media_type=self.media_type)
 
 
 def fields_of(route: ProcedureRoute, catalog: Catalog) -> Fields:

@@ -213,6 +213,37 @@ SCHEMAS: Final[Mapping[str, dict[str, Json]]] = {
         "What happened, who did it, and from where.",
     ),
     "AuditRowList": _list_of("AuditRow"),
+    "AuditVerification": _object(
+        {
+            "intact": {"type": "boolean", "description": "Nothing was found among these seals."},
+            "findings": {
+                "type": "array",
+                "items": _object(
+                    {
+                        "kind": {
+                            "type": "string",
+                            "enum": [
+                                "seal missing",
+                                "seal altered",
+                                "row missing",
+                                "row altered",
+                                "row added",
+                                "removed unrecorded",
+                            ],
+                        },
+                        "row_id": _or_null(_ID),
+                        "occurred_at": _or_null(_TIME),
+                        "detail": _TEXT,
+                    }
+                ),
+            },
+            "checked_seals": {"type": "integer"},
+            "checked_rows": {"type": "integer"},
+            "sealed_until": _or_null({**_TIME_OF, "description": "Later rows are not sealed yet."}),
+            "next": _or_null({"type": "string", "description": "Give it as `after` for the next seals."}),
+        },
+        "Whether the rows of the log are those that were sealed.",
+    ),
     "CsrfToken": _object({"csrf_token": {"type": "string", "description": "For the header X-CSRF-Token."}}),
     "Authorization": _object({"authorization_url": {"type": "string", "description": "Where to send the browser."}}),
     "Integration": _object(_INTEGRATION, "A connected third party. No secret of it is ever shown."),
@@ -284,7 +315,7 @@ SCHEMAS: Final[Mapping[str, dict[str, Json]]] = {
     ),
     "Me": {
         "oneOf": [
-            _object({"user": _ref("User"), **_ME}, "A person."),
+            _object({"user": _ref("User"), "is_platform_admin": {"type": "boolean"}, **_ME}, "A person."),
             _object({"api_key": _object({"id": _ID, "name": _TEXT, "prefix": _TEXT}), **_ME}, "An API key."),
         ]
     },

@@ -25,7 +25,7 @@ from starlette.requests import HTTPConnection
 
 from limena.errors import NOT_COUNTED, Problem, SqlError
 from limena.metrics import Metrics
-from limena.pools import Call, CallPool, Pool, TenantPool, call, lend
+from limena.pools import Call, CallConnection, CallPool, Pool, TenantPool, call, lend
 from limena.procedures import Catalog, Statement, read_catalog
 from limena.values import Wire, encode
 
@@ -82,10 +82,12 @@ class Database:
         auth_pool: CallPool,
         procedures: Iterable[str],
         *,
+        export_pool: CallPool,
         readonly_pool: CallPool | None = None,
     ) -> None:
         self.app_pool: Final = app_pool
         self._auth_pool: Final = auth_pool
+        self._export_pool: Final = export_pool
         self._readonly_pool: Final = readonly_pool
         self._names: Final = frozenset(procedures) | _ALWAYS_CALLED
         self._catalog: Catalog | None = None
@@ -93,7 +95,13 @@ class Database:
 
     def note_pools(self, metrics: Metrics) -> None:
         """How full the pools are, at this moment."""
-        for name, pool in (("app", self.app_pool), ("auth", self._auth_pool), ("readonly", self._readonly_pool)):
+        pools = {
+            "app": self.app_pool,
+            "auth": self._auth_pool,
+            "export": self._export_pool,
+            "readonly": self._readonly_pool,
+        }
+        for name, pool in pools.items():
             if pool is not None:
                 metrics.note_pool(name, pool.get_stats())
 
@@ -141,6 +149,36 @@ class Database:
             if problem.status in (401, 503):
                 raise
             log.error("a denial of %s could not be recorded: %s", permission, problem.code)
+
+    async def begin_export(
+        self,
+        stack: AsyncExitStack,
+        procedure: str,
+        arguments: Mapping[str, Wire],
+        *,
+        credential: Credential,
+        request: HTTPConnection,
+    ) -> CallConnection:
+        """A connection of the pool for exports, lent until the stack is closed, in an open transaction in which the
+        credential was proved and the procedure was run. The call that came before counts for this one as well. Raises
+        `Problem` as `call` does."""
+        catalog = await self.catalog()
+        statement = catalog.statement(procedure, credential.entry)
+        entry = _encode(credential.arguments() | origin(request))
+        try:
+            connection = await stack.enter_async_context(lend(self._export_pool))
+            if isinstance(credential, ApiKeyCredential):
+                entry["p_call_id"] = encode(uuid4())
+                count = catalog.statement(ApiKeyCredential.count, None)
+                key = {"p_key_hash": entry["p_key_hash"], "p_call_id": entry["p_call_id"], "p_is_counted": b"true"}
+                await connection.call(count, count.bind(key, {}))
+            await connection.execute("begin isolation level read committed")
+            await connection.call(statement, statement.bind(arguments, entry))
+        except SqlError as error:
+            raise _problem(error, credential.refusal) from error
+        except OperationalError as error:
+            raise Problem("unavailable") from error
+        return connection
 
     async def prove(self, credential: Credential, request: HTTPConnection) -> None:
         """Shows a credential to PostgreSQL and does nothing with the context. Raises `Problem` as `call` does."""

@@ -2,8 +2,9 @@
 
 Nothing decides which worker does what, and none waits for another. Mails are leased, each to one worker
 (`limena.claim_mail`); two that prune at once skip the rows that the other one has, two that expire AI reservations the
-tenants; partitions are made under a lock that only their maker can take. So the work is done once, however many workers
-there are, and a worker that dies leaves nothing behind but leases that run out. A mail is delivered at least once: who
+tenants; two that seal the audit log take turns; partitions are made under a lock that only their maker can take. So the
+work is done once, however many workers there are, and a worker that dies leaves nothing behind but leases that run out.
+A mail is delivered at least once: who
 dies between the server's answer and the database's leaves it to be sent again, under the same Message-ID.
 
 It goes on when the database or the mail server is down, and asks again after a pause that grows. On a signal it
@@ -38,6 +39,8 @@ log = logging.getLogger("limena.worker")
 POLL_SECONDS: Final = 5.0
 """How long a mail waits at most when there is nothing else to do. `limena dev` polls each second."""
 MAINTENANCE_SECONDS: Final = 1800.0
+SEALING_SECONDS: Final = 60.0
+"""How long a row of the audit log goes unsealed: two rounds at most, the first of which sets the fence."""
 EXPIRY_SECONDS: Final = 15.0
 """How long an AI reservation that is overdue, or a trip that is over, stays so at most in a tenant that makes no calls.
 (One that does brings itself up to date.)"""
@@ -60,6 +63,9 @@ _SETTLE: Final[LiteralString] = """
 _ENSURE_PARTITIONS: Final[LiteralString] = "select limena.ensure_partitions() as made"
 _EXPIRE: Final[LiteralString] = "select limena.expire_reservations(p_limit => %(limit)s) as tenants"
 _EXPIRE_TENANTS: Final = 100
+_SEAL: Final[LiteralString] = "select limena.seal_audit_log() as sealed"
+_SEALED_AT_ONCE: Final = 10_000
+_RETAIN: Final[LiteralString] = "select limena.apply_retention() as removed"
 _PRUNE: Final[LiteralString] = "select limena.prune() as pruned"
 _ERASE: Final[LiteralString] = "select limena.erase_tenants() as erased"
 
@@ -76,6 +82,7 @@ class Worker:
         poll_seconds: float = POLL_SECONDS,
         maintenance_seconds: float = MAINTENANCE_SECONDS,
         expiry_seconds: float = EXPIRY_SECONDS,
+        sealing_seconds: float = SEALING_SECONDS,
         max_pause_seconds: float = MAX_PAUSE_SECONDS,
     ) -> None:
         self._composer: Final = composer
@@ -83,10 +90,12 @@ class Worker:
         self._poll_seconds: Final = poll_seconds
         self._maintenance_seconds: Final = maintenance_seconds
         self._expiry_seconds: Final = expiry_seconds
+        self._sealing_seconds: Final = sealing_seconds
         self._max_pause_seconds: Final = max_pause_seconds
         self._batch = BATCH
-        # Two, so that no mail waits for the pruning.
+        # Three, so that no mail waits for the pruning, and neither for the sealing.
         self._mail: Final = _Maintenance(dsn)
+        self._sealing: Final = _Maintenance(dsn)
         self._tidying: Final = _Maintenance(dsn)
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -96,9 +105,11 @@ class Worker:
                 self._repeat(stop, "mail", lambda: self._deliver_due(stop)),
                 self._repeat(stop, "maintenance", lambda: self._tidy(stop)),
                 self._repeat(stop, "AI quotas", self._expire),
+                self._repeat(stop, "sealing", self._seal),
             )
         finally:
             await self._mail.close()
+            await self._sealing.close()
             await self._tidying.close()
 
     async def _repeat(self, stop: asyncio.Event, what: str, step: Callable[[], Awaitable[float]]) -> None:
@@ -178,6 +189,10 @@ class Worker:
 
     # The rest
 
+    async def _seal(self) -> float:
+        """A run that sealed about as much as one may is followed by another at once."""
+        return 0 if (await self._sealing.call(_SEAL))[0]["sealed"] >= _SEALED_AT_ONCE else self._sealing_seconds
+
     async def _expire(self) -> float:
         tenants = (await self._tidying.call(_EXPIRE, limit=_EXPIRE_TENANTS))[0]["tenants"]
         return 0 if tenants == _EXPIRE_TENANTS else self._expiry_seconds
@@ -196,6 +211,11 @@ class Worker:
                 break
         if pruned:
             log.info("maintenance: pruned %d rows", pruned)
+        removed = 0
+        while not stop.is_set() and (count := (await self._tidying.call(_RETAIN))[0]["removed"]):
+            removed += count
+        if removed:
+            log.info("maintenance: removed %d segments of the audit log that were past their time", removed)
         while not stop.is_set() and (await self._tidying.call(_ERASE))[0]["erased"]:
             log.info("maintenance: erased a tenant that was deleted 30 days ago")
         return self._maintenance_seconds

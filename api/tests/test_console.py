@@ -6,23 +6,28 @@ Every visit fails on an error or a warning of the page, on a violation of its CS
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
+from html import escape
+from urllib.parse import parse_qs, urlencode, urlsplit
 
 import httpx
 import pytest
-from playwright.sync_api import Dialog, Page, expect
+from playwright.sync_api import Dialog, Page, Route, expect
 
 from limena.pages import PAGES
 from support.api import Api, make_demo, serve
 from support.console import NARROW, WIDE, Browser, Visit, open_browser
 from support.databases import Database, create_database
+from support.oauth import Provider
 from support.people import PASSWORD, mail_token, new_registration, register
 
 
 @pytest.fixture(scope="module")
-def console(template: Database) -> Iterator[Api]:
+def console(template: Database, _provider: Provider) -> Iterator[Api]:
     """A server with a database of its own: what other tests leave in theirs is no page to look at."""
     database = create_database(template.server, "console", template)
-    with serve(database, make_demo(database)) as running:
+    with serve(database, make_demo(database), environment=_provider.environment()) as running:
+        _provider.allow(running.base_url)
         yield running
 
 
@@ -304,6 +309,25 @@ def test_a_change_is_told_as_before_and_after(console: Api, browser: Browser) ->
         expect(visit.page.get_by_text("The role is changed.")).to_be_visible()
 
 
+def test_an_operators_access_stands_out_in_the_tenants_log(console: Api, browser: Browser) -> None:
+    owner = console.person()
+    with console.database.connect("limena_readonly") as operator:
+        operator.execute(
+            "select limena.open_access('Ticket 4711: an export stops half-way', p_tenant_id => %s)", [owner.tenant_id]
+        )
+    for path in ("/", "/settings/audit-log"):
+        with browser.visit(path, person=owner) as visit:
+            row = visit.page.locator(".by-operator").filter(has_text="Operator access opened").first
+            expect(row.locator(".badge.operator")).to_have_text("Operator")
+            expect(row.locator(".event-who")).to_have_text("limena_readonly")
+            if path != "/":
+                row.locator("summary").click()
+                expect(row.get_by_text("Ticket 4711: an export stops half-way")).to_be_visible()
+                assert visit.axe() == []
+    with browser.visit("/settings/audit-log", person=console.person(tenant=2)) as visit:
+        assert visit.page.locator(".by-operator").count() == 0
+
+
 # AI
 # ---------------------------------------------------------------------------------------------------------------------
 
@@ -370,6 +394,63 @@ def test_limits_are_lowered_and_use_is_told(console: Api, browser: Browser) -> N
         page.get_by_role("button", name="Save limits").click()
         expect(page.get_by_text("The limits count from now on.")).to_be_visible()
         expect(page.get_by_text("of 400 used")).to_be_visible()
+
+
+# The platform
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+def act(page: Page, tenant: str, action: str, reason: str) -> None:
+    page.get_by_role("button", name=f"Actions on {tenant}").click()
+    page.get_by_role("button", name=action, exact=True).click()
+    dialog = page.get_by_role("dialog")
+    if "limits" in action:
+        dialog.get_by_label("Calls in 60 minutes").fill("700")
+    dialog.get_by_role("button", name=action, exact=True).click()  # the reason is asked for
+    expect(dialog).to_be_visible()
+    dialog.get_by_label("Reason").fill(reason)
+    dialog.get_by_role("button", name=action, exact=True).click()
+    expect(dialog).to_have_count(0)
+
+
+@pytest.mark.parametrize(("theme", "size"), [("light", WIDE), ("dark", NARROW)], ids=["light", "dark"])
+def test_a_platform_admin_looks_and_acts_with_a_reason(
+    console: Api, browser: Browser, theme: str, size: dict[str, int]
+) -> None:
+    data = console.demo["platform_admin"]
+    owner = console.person(tenant=2)
+    admin = replace(owner, email=data["email"], password=data["password"])
+    with browser.visit("/admin/usage", person=admin, theme=theme, size=size) as visit:
+        page = visit.page
+        assert visit.axe() == []
+        assert_no_sideways_scrolling(page)
+        row = page.get_by_role("row").filter(has_text="Globex").first
+        if size == WIDE:
+            act(page, "Globex", "Freeze the tenant", "Unpaid since March")
+            expect(row.get_by_text("Frozen")).to_be_visible()
+            with browser.visit("/settings/audit-log?action=tenant.frozen", person=owner) as owners:
+                expect(owners.page.locator(".banner")).to_contain_text(re.compile("frozen", re.IGNORECASE))
+                owners.page.locator("summary.event-head").first.click()
+                expect(owners.page.get_by_text("Unpaid since March")).to_be_visible()
+            act(page, "Globex", "Unfreeze the tenant", "Paid")
+            act(page, "Globex", "Change AI limits", "They asked for more")
+            expect(row.get_by_title("of 700")).to_be_visible()
+        else:
+            act(page, "Globex", "Switch AI off", "A runaway loop")
+            expect(row.get_by_text("AI off by the platform")).to_be_visible()
+            with browser.visit("/settings/ai", person=owner) as owners:
+                expect(owners.page.locator(".banner")).to_contain_text("The platform has switched it off.")
+            act(page, "Globex", "Switch AI on", "The loop is gone")
+            expect(row.get_by_text("AI off by the platform")).to_have_count(0)
+    # Looking is an operator's access, and each tenant finds it.
+    with browser.visit("/settings/audit-log?action=operator.all_access_opened", person=owner) as owners:
+        expect(owners.page.locator(".by-operator").first).to_contain_text(admin.email)
+
+
+def test_the_platforms_page_is_for_its_admins(console: Api, browser: Browser) -> None:
+    with browser.visit("/admin/usage", person=console.person(), expects={403}) as visit:
+        expect(visit.page.get_by_text("Not for your role")).to_be_visible()
+        assert visit.page.get_by_role("link", name="Usage").count() == 0
 
 
 # Members, the tenant, integrations
@@ -457,6 +538,40 @@ def test_an_integration_is_connected_and_its_secret_never_seen_again(console: Ap
         page.get_by_role("button", name="Disconnect Anthropic").click()
         page.get_by_role("dialog").get_by_role("button", name="Disconnect").click()
         expect(page.get_by_role("button", name="Connect Anthropic", exact=True)).to_be_visible()
+
+
+def test_a_provider_is_authorized_and_the_code_leaves_the_address(
+    console: Api, browser: Browser, provider: Provider
+) -> None:
+    with browser.visit("/settings/integrations", person=console.person("admin"), expects={422}) as visit:
+        page, visit.elsewhere = visit.page, provider.issuer
+        returned: list[str] = []
+
+        def agree(route: Route) -> None:
+            """The provider's page, on which one agrees."""
+            code = provider.consent(route.request.url)
+            returned.append(f"{provider.landed}?{urlencode(code)}")
+            body = f'<!doctype html><title>Provider</title><h1>Provider</h1><a href="{escape(returned[-1])}">Agree</a>'
+            route.fulfill(body=body, content_type="text/html")
+
+        page.route(f"{provider.issuer}/authorize**", agree)
+        page.get_by_role("button", name="Connect OpenID Connect").click()
+        page.get_by_role("dialog").get_by_role("button", name="Go there").click()
+        page.get_by_role("link", name="Agree").click()
+        expect(page.get_by_role("button", name="Disconnect OpenID Connect")).to_be_visible()
+        assert page.url.endswith("/settings/integrations")
+        left = stored(page)
+        tokens = [token for one in provider.tokens for token in (one.access_token, one.refresh_token) if token]
+        assert len(tokens) == 2
+        assert not any(token in left for token in tokens)
+        assert parse_qs(urlsplit(returned[0]).query)["code"][0] not in left
+        page.goto(returned[0])  # replayed
+        expect(page.get_by_role("alert")).to_contain_text("did not work")
+        page.get_by_role("link", name="Back to the integrations").click()
+        page.get_by_role("button", name="Disconnect OpenID Connect").click()
+        page.get_by_role("dialog").get_by_role("button", name="Disconnect").click()
+        expect(page.get_by_role("button", name="Connect OpenID Connect", exact=True)).to_be_visible()
+        assert provider.live() == []
 
 
 # What somebody else wrote

@@ -1,6 +1,7 @@
 """Delivery over SMTP: to real servers on loopback, in the clear and with TLS, well-behaved and not; and into files."""
 
 import asyncio
+import gc
 import socket
 import ssl
 import stat
@@ -112,6 +113,28 @@ def test_starttls_is_used_where_it_is_offered(authority: Authority, needs_tls: b
         deliver(transport_to(mailbox, authority=authority, needs_tls=needs_tls))
     (received,) = mailbox.received
     assert received.was_encrypted
+
+
+@pytest.mark.parametrize("scheme", ["smtp", "smtps"])
+def test_no_connection_outlives_a_delivery(authority: Authority, scheme: str) -> None:
+    """The client lets go of a TLS connection while it still waits for the server's last word, for up to 30 seconds."""
+    starttls, tls = (authority.server_context, None) if scheme == "smtp" else (None, authority.server_context)
+
+    async def work(mailbox: Mailbox) -> list[object]:
+        await transport_to(mailbox, authority=authority, needs_tls=True, scheme=scheme).deliver(message_to())
+        for _ in range(3):
+            await asyncio.sleep(0)
+        return [
+            one
+            for one in gc.get_objects()
+            if type(one).__name__ == "_SelectorSocketTransport"
+            and getattr(one, "_loop", None) is asyncio.get_running_loop()
+            and getattr(one, "_sock", None) is not None
+        ]
+
+    with serve(Mailbox(), starttls=starttls, tls=tls) as mailbox:
+        assert asyncio.run(work(mailbox)) == []
+    assert len(mailbox.received) == 1
 
 
 def test_tls_from_the_start(authority: Authority) -> None:

@@ -1,17 +1,29 @@
 """Integrations over HTTP: API keys, and OAuth 2 against an authorization server that is not ours (support.oauth), with
 all that goes wrong on the way."""
 
+import asyncio
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, LiteralString
 from uuid import UUID
 
 import httpx
+import psycopg
 import pytest
+from starlette.requests import Request
 
+from limena import (
+    ApiKeyCredential,
+    NotConnected,
+    api_key_format,
+    create_tenant_pool,
+    open_credential,
+    tenant_transaction,
+)
+from limena.integrations import Credential
 from limena.services import Services
-from limena.vault import Place, Sealed, Secret
-from support.api import Api
+from limena.vault import Place, Sealed, Secret, TextSource, Vault
+from support.api import MASTER_KEYS, Api
 from support.oauth import Provider
 from support.people import Newcomer, audited, register
 
@@ -435,6 +447,40 @@ def test_a_key_provider_has_no_access_token(someone: Newcomer) -> None:
     answer = someone.client.post("/api/v1/integrations/openai/access-token")
     assert code_of(answer) == (409, "conflict")
     assert "marked" not in answer.text
+
+
+# From Python
+
+
+def test_a_credential_inside_a_tenant_transaction(api: Api, someone: Newcomer, provider: Provider) -> None:
+    """What a product's own code does: the secret of its tenant's provider, in a sealed transaction."""
+    client = someone.client
+    client.put("/api/v1/integrations/anthropic", json={"secret": "sk-marked"})
+    connect(client, provider)
+    made = client.post("/api/v1/api-keys", json={"name": "n", "scopes": ["integrations:use"]}).json()["key"]
+    useless = client.post("/api/v1/api-keys", json={"name": "n", "scopes": ["integrations:read"]}).json()["key"]
+    vault = Vault(TextSource(MASTER_KEYS))
+
+    async def find(key: str, name: str) -> Credential:
+        credential = ApiKeyCredential(api_key_format.describe(key).key_hash)
+        request = Request({"type": "http", "headers": [], "client": None})
+        async with (
+            create_tenant_pool(api.database.dsn("limena_app")) as pool,
+            tenant_transaction(pool, credential, request) as tx,
+        ):
+            return await open_credential(tx, vault, name)
+
+    found = asyncio.run(find(made, "anthropic"))
+    assert found.secret == Secret("sk-marked")
+    assert "marked" not in repr(found)
+    assert asyncio.run(find(made, "oidc")).secret == Secret(provider.tokens[0].access_token)
+    expire(api, someone.tenant_id)
+    with pytest.raises(NotConnected):
+        asyncio.run(find(made, "oidc"))
+    with pytest.raises(NotConnected):
+        asyncio.run(find(made, "google"))
+    with pytest.raises(psycopg.errors.InsufficientPrivilege):
+        asyncio.run(find(useless, "anthropic"))
 
 
 # What does not open

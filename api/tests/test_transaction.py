@@ -644,7 +644,7 @@ def test_a_denial_that_cannot_be_recorded_stays_a_denial(api: Api, caplog: pytes
 
     async def denied() -> Problem:
         async with opened(api.database.dsn("limena_app")) as pool, opened(api.database.dsn("limena_auth")) as auth:
-            database = ApiDatabase(pool, auth, ["require"])
+            database = ApiDatabase(pool, auth, ["require"], export_pool=pool)
             with pytest.raises(Problem) as caught:
                 await database.call(
                     "require", {"p_permission": b"no:such"}, credential=key_of(api), request=REQUEST, route="GET /x"

@@ -65,7 +65,7 @@ function drawNavigation() {
     h('ul', {}, item(['/', 'Overview'])),
     h('p', { class: 'group', id: 'nav-settings' }, 'Settings'),
     h('ul', { 'aria-labelledby': 'nav-settings' }, shown.map(item)),
-    me.user.is_platform_admin ? [
+    me.is_platform_admin ? [
       h('p', { class: 'group', id: 'nav-platform' }, 'Platform'),
       h('ul', { 'aria-labelledby': 'nav-platform' }, item(['/admin/usage', 'Usage'])),
     ] : null,

@@ -188,9 +188,9 @@ export function showProblem(form, alert, error) {
 }
 
 /** A form whose button runs `work(data)`; problems are shown in it. */
-export function form(children, buttons, work) {
+export function form(children, buttons, work, slim = false) {
   const alert = h('p', { class: 'alert', role: 'alert' });
-  const element = h('form', { submit: (event) => {
+  const element = h('form', { class: slim && 'slim', submit: (event) => {
     event.preventDefault();
     const button = event.submitter ?? element.querySelector('[type=submit]');
     alert.textContent = '';

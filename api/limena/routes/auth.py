@@ -8,8 +8,10 @@ answer 401 to someone whose credential is good because something else failed.
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 import logging
+import re
 import secrets
 import time
 from contextlib import suppress
@@ -57,6 +59,8 @@ REGISTRANT_SECONDS: Final = 24 * 60 * 60
 """As long as the link in the mail is good."""
 MAX_REFRESH_ATTEMPTS: Final = 5
 
+_ADDRESS: Final = re.compile(r" *[^\s@]+@[^\s@]+ *")
+
 _TEXT: Final = Field(TYPES["text"])
 _LOG_IN: Final = {
     "email": _TEXT,
@@ -81,7 +85,7 @@ async def csrf_token(request: Request) -> Response:
 async def log_in(request: Request) -> Response:
     """Verifies a password and opens a session. A failure is recorded, and takes as long for an unknown address."""
     services, body = services_of(request), request.state.body
-    email, password = _text(body["email"]), _text(body["password"])
+    email, password = _address(body["email"]), _text(body["password"])
     refused: str | None = None
     while True:
         found = await _attempt(request, email)
@@ -398,7 +402,8 @@ async def forgot_password(request: Request) -> Response:
     services = services_of(request)
     started = time.monotonic()
     outbox_id, token_hash = _new_mail(services)
-    arguments = {"p_email": request.state.body["email"], "p_outbox_id": outbox_id, "p_token_hash": token_hash}
+    email = encode(_address(request.state.body["email"]))
+    arguments = {"p_email": email, "p_outbox_id": outbox_id, "p_token_hash": token_hash}
     await services.database.call_auth("request_password_reset", arguments, request=request)
     return await _accepted(started)
 
@@ -627,6 +632,13 @@ def _clear_cookies(services: Services, response: Response) -> None:
     services.csrf.clear_cookie(response)
 
 
+def _address(value: Wire) -> str:
+    """What somebody typed as their address. What is none may be a password in the wrong field: PostgreSQL, which may
+    log what it is asked, gets its hash, which nobody has as an address."""
+    text = _text(value)
+    return text if _ADDRESS.fullmatch(text) else hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
 def _json(document: Json, status: int = 200) -> Response:
     return Response(json.dumps(document), status, media_type="application/json")
 
@@ -648,9 +660,10 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
         tag="identity",
         summary="Get a CSRF token",
         description=(
-            "Sets the cookie limena_csrf. Whatever changes something and is not called with an API key needs the "
-            "cookie, and its value in the header X-CSRF-Token. It belongs to the session of the access token or of the "
-            "refresh cookie, and else to the browser: after a log-in there is a new one."
+            "Sets the cookie limena_csrf (in production __Host-limena_csrf). Whatever changes something and is not "
+            "called with an API key needs the cookie, and its value in the header X-CSRF-Token. It belongs to the "
+            "session of the access token or of the refresh cookie, and else to the browser: after a log-in there is a "
+            "new one."
         ),
         handler=csrf_token,
         answer="CsrfToken",

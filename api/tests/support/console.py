@@ -35,6 +35,8 @@ class Visit:
     expects: set[int]
     """Statuses of answers that the test provokes: Chromium reports each as an error."""
     found: list[str] = field(default_factory=list)
+    elsewhere: str | None = None
+    """Another origin that the test goes to."""
 
     def watch(self, page: Page) -> Page:
         page.set_default_timeout(PATIENCE)
@@ -50,7 +52,8 @@ class Visit:
             self.found.append(f"console {message.type}: {message.text} ({message.location.get('url')})")
 
     def _on_request(self, request: Request) -> None:
-        if not request.url.startswith((f"{self.base_url}/", f"blob:{self.base_url}/")):
+        origins = [self.base_url, f"blob:{self.base_url}", *filter(None, [self.elsewhere])]
+        if not request.url.startswith(tuple(f"{origin}/" for origin in origins)):
             self.found.append(f"another origin: {request.url}")
 
     def go(self, path: str) -> None:

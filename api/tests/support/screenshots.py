@@ -21,6 +21,7 @@ from support.console import NARROW, Browser, Visit, open_browser
 from support.pgtap import CHECKOUT
 
 FOLDER = CHECKOUT / "docs" / "screenshots"
+WIDE = {"width": 1120, "height": 740}
 MODELS = ("claude-sonnet-4-5", "gpt-5-mini", "text-embedding-3-large")
 
 
@@ -92,18 +93,20 @@ def take(browser: Browser, dev: dict[str, Any]) -> None:
         visit.page.mouse.move(0, 0)
         visit.page.screenshot(path=FOLDER / f"{name}.png")
 
-    for theme, size, suffix in (("light", None, ""), ("dark", None, "-dark"), ("light", NARROW, "-narrow")):
+    for theme, size, suffix in (("light", WIDE, ""), ("light", NARROW, "-narrow"), ("dark", WIDE, "-dark")):
+        if theme == "dark":
+            trip(visit_api=api(browser.base_url, demo["api_key"]))
         with browser.visit("/", theme=theme, size=size) as visit:
             if theme == "light":
                 shoot(visit, f"log-in{suffix}")
             visit.log_in(owner.email, owner.password)
             shoot(visit, f"overview{suffix}")
-            for page in ("members", "audit-log", "ai"):
+            for page in ("audit-log", "ai") if theme == "dark" else ("members", "audit-log", "ai"):
                 visit.go(f"/settings/{page}")
                 if page == "audit-log":
                     visit.page.locator("summary.event-head").filter(has_text="role changed").first.click()
                 shoot(visit, f"{page}{suffix}")
-            if theme == "light" and size is None:
+            if theme == "light" and size == WIDE:
                 for page in ("integrations", "security", "tenant"):
                     visit.go(f"/settings/{page}")
                     shoot(visit, page)
@@ -115,6 +118,14 @@ def take(browser: Browser, dev: dict[str, Any]) -> None:
         with browser.visit("/", theme=theme, size=size, person=operator) as visit:
             visit.go("/admin/usage")
             shoot(visit, f"usage{suffix}")
+
+
+def trip(visit_api: httpx.Client) -> None:
+    """One call more than the owner allows: the dark pictures have a banner."""
+    with visit_api as client:
+        used = ask(client, "GET", "/api/v1/ai/quota")["calls"]["used"]
+        ask(client, "PATCH", "/api/v1/ai/settings", {"calls_per_hour": used})
+        ask(client, "POST", "/api/v1/ai/reservations", {"model": MODELS[0], "estimated_tokens": 1000}, 429)
 
 
 def show_new_key(visit: Visit, name: str) -> None:

@@ -31,8 +31,10 @@ declare
     v_user_id uuid := gen_random_uuid();
     v_session record;
 begin
-    -- The lock first, then the question: whoever waits for another acceptance finds the invitation spent.
+    -- The locks first, then the question: whoever waited for another acceptance finds the invitation spent, and whoever
+    -- waited for its maker's removal finds that it counts no longer. Nobody joins a frozen tenant.
     perform from limena.invitations as i where i.token_hash = p_token_hash for update;
+    perform limena_private.lock_tenant(o.tenant_id) from limena_private.open_invitation(p_token_hash) as o;
     select o.tenant_id, o.id, o.email, o.role, o.tenant_name, o.tenant_state into v_invitation
     from limena_private.open_invitation(p_token_hash) as o;
     if not found then
@@ -68,8 +70,6 @@ begin
         p_ip => p_ip,
         p_user_agent => p_user_agent
     );
-    -- Serves two ends: a frozen tenant is joined by nobody, and who joins does so before or after whoever leaves.
-    perform limena_private.lock_tenant(v_invitation.tenant_id);
 
     if v_user.id is null then
         if p_password_hash is null then

@@ -17,6 +17,12 @@ begin
     delete from limena.integration_flows as f where f.tenant_id = p_tenant_id;
     delete from limena.integration_credentials as c where c.tenant_id = p_tenant_id;
     delete from limena.integrations as i where i.tenant_id = p_tenant_id;
+    delete from limena.ai_reservations as r where r.tenant_id = p_tenant_id;
+    delete from limena.ai_usage_days as d where d.tenant_id = p_tenant_id;
+    delete from limena.ai_usage_logs as l where l.tenant_id = p_tenant_id;
+    delete from limena.ai_quota_months as m where m.tenant_id = p_tenant_id;
+    delete from limena.ai_quotas as q where q.tenant_id = p_tenant_id;
+    delete from limena.ai_settings as s where s.tenant_id = p_tenant_id;
     delete from limena.api_key_rates as r where r.tenant_id = p_tenant_id;
     delete from limena.api_key_uses as u where u.tenant_id = p_tenant_id;
     delete from limena.api_keys as k where k.tenant_id = p_tenant_id;

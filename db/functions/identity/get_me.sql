@@ -23,6 +23,7 @@ begin
     else
         select jsonb_build_object('user', jsonb_build_object('id', u.id, 'email', u.email, 'display_name', u.display_name)) into strict v_actor
         from limena.find_people(array[limena.current_user_id()]) as u;
+        v_actor := v_actor || jsonb_build_object('is_platform_admin', limena.is_platform_admin());
     end if;
 
     select jsonb_build_object('id', t.id, 'name', t.name, 'state', t.state) into v_tenant

@@ -11,6 +11,8 @@ volatile
 security definer
 set search_path = pg_catalog, pg_temp
 as $$
+declare
+    v_limit integer := limena.page_limit(p_limit);
 begin
     update limena.outbox as o
     set abandoned_at = clock_timestamp()
@@ -35,7 +37,7 @@ begin
             and d.due_at <= clock_timestamp()
             and (d.expires_at is null or d.expires_at > clock_timestamp())
         order by d.due_at
-        limit limena.page_limit(p_limit)
+        limit v_limit
         for update skip locked
     ) as due
     where o.tenant_id = due.tenant_id and o.id = due.id

@@ -38,3 +38,9 @@ drop policy if exists ai_quota_months_update_owner on limena.ai_quota_months;
 create policy ai_quota_months_update_owner on limena.ai_quota_months
 for update to limena_owner
 using (true);
+
+-- For erase_tenant.
+drop policy if exists ai_quota_months_delete_owner on limena.ai_quota_months;
+create policy ai_quota_months_delete_owner on limena.ai_quota_months
+for delete to limena_owner
+using (true);

@@ -41,3 +41,9 @@ drop policy if exists ai_quotas_update_owner on limena.ai_quotas;
 create policy ai_quotas_update_owner on limena.ai_quotas
 for update to limena_owner
 using (true);
+
+-- For erase_tenant.
+drop policy if exists ai_quotas_delete_owner on limena.ai_quotas;
+create policy ai_quotas_delete_owner on limena.ai_quotas
+for delete to limena_owner
+using (true);

@@ -41,6 +41,12 @@ create policy ai_settings_update_owner on limena.ai_settings
 for update to limena_owner
 using (true);
 
+-- For erase_tenant.
+drop policy if exists ai_settings_delete_owner on limena.ai_settings;
+create policy ai_settings_delete_owner on limena.ai_settings
+for delete to limena_owner
+using (true);
+
 select limena_private.audit_table(
     p_table => 'limena.ai_settings',
     p_entity_type => 'ai_settings',

@@ -38,3 +38,9 @@ drop policy if exists ai_usage_days_update_owner on limena.ai_usage_days;
 create policy ai_usage_days_update_owner on limena.ai_usage_days
 for update to limena_owner
 using (true);
+
+-- For erase_tenant.
+drop policy if exists ai_usage_days_delete_owner on limena.ai_usage_days;
+create policy ai_usage_days_delete_owner on limena.ai_usage_days
+for delete to limena_owner
+using (true);

@@ -42,3 +42,9 @@ drop policy if exists ai_usage_logs_update_owner on limena.ai_usage_logs;
 create policy ai_usage_logs_update_owner on limena.ai_usage_logs
 for update to limena_owner
 using (true);
+
+-- For erase_tenant.
+drop policy if exists ai_usage_logs_delete_owner on limena.ai_usage_logs;
+create policy ai_usage_logs_delete_owner on limena.ai_usage_logs
+for delete to limena_owner
+using (true);

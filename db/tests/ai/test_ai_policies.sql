@@ -7,6 +7,7 @@ select is(tests.row_security_of('limena.ai_quotas'), 'forced', 'ai_quotas: row-l
 select results_eq(
     $$select tests.policies_of('limena.ai_quotas')$$,
     array[
+        'ai_quotas_delete_owner: delete to limena_owner',
         'ai_quotas_insert_owner: insert to limena_owner',
         'ai_quotas_select_app: select to limena_app',
         'ai_quotas_select_owner: select to limena_owner',
@@ -34,6 +35,7 @@ select
 select results_eq(
     $$select tests.policies_of('limena.ai_quota_months')$$,
     array[
+        'ai_quota_months_delete_owner: delete to limena_owner',
         'ai_quota_months_insert_owner: insert to limena_owner',
         'ai_quota_months_select_app: select to limena_app',
         'ai_quota_months_select_owner: select to limena_owner',
@@ -82,6 +84,7 @@ select is(tests.row_security_of('limena.ai_settings'), 'forced', 'ai_settings: r
 select results_eq(
     $$select tests.policies_of('limena.ai_settings')$$,
     array[
+        'ai_settings_delete_owner: delete to limena_owner',
         'ai_settings_insert_owner: insert to limena_owner',
         'ai_settings_select_app: select to limena_app',
         'ai_settings_select_owner: select to limena_owner',
@@ -107,6 +110,7 @@ select
 select results_eq(
     $$select tests.policies_of('limena.ai_usage_days')$$,
     array[
+        'ai_usage_days_delete_owner: delete to limena_owner',
         'ai_usage_days_insert_owner: insert to limena_owner',
         'ai_usage_days_select_app: select to limena_app',
         'ai_usage_days_select_owner: select to limena_owner',
@@ -132,6 +136,7 @@ select
 select results_eq(
     $$select tests.policies_of('limena.ai_usage_logs')$$,
     array[
+        'ai_usage_logs_delete_owner: delete to limena_owner',
         'ai_usage_logs_insert_owner: insert to limena_owner',
         'ai_usage_logs_select_app: select to limena_app',
         'ai_usage_logs_select_owner: select to limena_owner',
@@ -296,8 +301,8 @@ from tests.ai_tables as t;
 select
     is(
         tests.outcome(format('delete from limena.ai_%s', t.name)),
-        case t.name when 'reservations' then '2' else '0' end,
-        t.name || ': and deletes reservations, for prune()'
+        case t.name when 'quotas' then '23503' else '2' end,
+        t.name || ': and deletes it, for prune() and erase_tenant()'
     )
 from tests.ai_tables as t;
 

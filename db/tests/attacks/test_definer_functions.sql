@@ -32,7 +32,7 @@ select is(
     (
         select array_agg(f.name order by f.name)
         from unnest(array[
-            'announcements', 'export_audit_logs', 'exported_tenant_id',
+            'announcements', 'export_audit_logs', 'exported_tenant_id', 'get_audit_verification',
             'change_member_role',
             'count_api_key_call',
             'current_context',
@@ -50,6 +50,7 @@ select is(
             'find_people',
             'has_permission',
             'holds',
+            'is_platform_admin',
             'is_withheld',
             'list_tenants',
             'mail_invitation',

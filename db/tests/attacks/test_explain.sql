@@ -178,15 +178,43 @@ select is(
 -- Each index that it can search begins with the tenant, or is searched by the tenant all the same.
 select is(
     array(
-        select x.indexrelid::regclass::text || ' on ' || a.attname
+        select distinct x.indexrelid::regclass::text || ' on ' || a.attname
         from pg_index as x
         inner join
             pg_class as c
             on x.indrelid = c.oid and c.relnamespace = 'limena'::regnamespace and not c.relispartition
-        inner join pg_attribute as a on c.oid = a.attrelid and a.attnum = any(x.indkey)
+        -- Its columns, and those in its expressions.
+        inner join pg_attribute as a
+            on
+                c.oid = a.attrelid
+                and (
+                    a.attnum = any(x.indkey)
+                    or exists (
+                        select
+                        from pg_depend as d
+                        where
+                            d.classid = 'pg_class'::regclass
+                            and x.indexrelid = d.objid
+                            and c.oid = d.refobjid
+                            and a.attnum = d.refobjsubid
+                    )
+                )
         where
             has_column_privilege(c.oid, a.attnum, 'select')
             and c.relname not in ('permissions', 'role_permissions')
+            -- A condition on a column that limena_app cannot name keeps its queries from the index.
+            and not exists (
+                select
+                from pg_depend as h
+                where
+                    x.indpred is not null
+                    and h.classid = 'pg_class'::regclass
+                    and x.indexrelid = h.objid
+                    and c.oid = h.refobjid
+                    and h.refobjsubid > 0
+                    and h.refobjsubid <> all(x.indkey)
+                    and not has_column_privilege(c.oid, h.refobjsubid::smallint, 'select')
+            )
             and not exists (
                 select
                 from pg_attribute as t
@@ -201,8 +229,9 @@ select is(
             )
         order by 1
     ),
-    -- By a random id: it tells whether there is a session of that id, to who has the id.
-    '{"session_uses_pkey on session_id","sessions_pkey on id"}',
+    -- By a random id: it tells whether there is a session of that id, to who has the id. By the place in the log: it tells
+    -- how much there is between two rows, as their numbers do.
+    '{"audit_logs_seq_idx on seq","session_uses_pkey on session_id","sessions_pkey on id"}',
     'and searches no index that knows nothing of tenants, or of the person'
 );
 

@@ -8,7 +8,7 @@ select plan(33);
 
 select tests.make_tenants();
 select tests.make_api_key(p_tenant => 'a', p_name => '1', p_scopes => '{ai:use}');
-select tests.make_api_key(p_tenant => 'b', p_name => 'stolen');
+select tests.make_api_key(p_tenant => 'b', p_name => 'marked-b');
 insert into limena.invitations (tenant_id, email, role, token_hash, invited_by)
 select
     tests.tenant_id(t.name),
@@ -26,7 +26,7 @@ select is(tests.error_of(s.statement), null, 'does not fail on b''s rows: ' || s
 from (
     values
     ('select from limena.api_keys where name::integer = 1'),
-    ('select from limena.api_keys where 1 / (char_length(name) - char_length(''stolen'')) = 0'),
+    ('select from limena.api_keys where 1 / (char_length(name) - char_length(''marked-b'')) = 0'),
     ('select from limena.api_keys where cast(name as jsonb) is null'),
     ('select from limena.api_keys where ('' '' || name)::numeric > 0 order by name::integer'),
     ('select from limena.tenants where 1 / (ascii(right(name, 1)) - ascii(''b'')) = 0'),
@@ -115,7 +115,7 @@ select
                 format(
                     'select 1 / (case when %s::text ~ %L then 0 else 1 end)',
                     q.call,
-                    'stolen|@b.example|' || tests.tenant_id('b')
+                    'marked-b|@b.example|' || tests.tenant_id('b')
                 )
             ), 5
         ), '22012', q.call || ' runs as its caller'

@@ -85,10 +85,12 @@ from (
             'record_master_key_rotation',
             'reseal_credentials',
             'seal_audit_log',
+            'sealed_tenants',
             'self_check',
             'settle_mail',
             'stale_credentials',
-            'verify_audit_log'
+            'verify_audit_log',
+            'verify_audit_segments'
         ]
     )
 ) as r (name, functions);

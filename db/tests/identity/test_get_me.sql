@@ -16,6 +16,7 @@ select is(
         jsonb_build_object(
             'id', tests.user_id('a', 'viewer'), 'email', 'viewer@a.example', 'display_name', 'viewer of a'
         ),
+        'is_platform_admin', false,
         'tenant', jsonb_build_object('id', tests.tenant_id('a'), 'name', 'Tenant a', 'state', 'active'),
         'role', 'viewer',
         'permissions', '["ai:read", "integrations:read", "members:read", "tenant:read"]'::jsonb,
@@ -37,18 +38,23 @@ select is(
 );
 select tests.enter_with_key('a', 'powerless');
 select is(limena.get_me() -> 'permissions', '[]'::jsonb, 'a key with no permission at all');
+reset role;
+update limena.users set is_platform_admin = true
+where id = tests.user_id('a', 'owner');
+set local role limena_app;
 select limena.enter_session(tests.session_hash('a', 'owner'), null);
 select is(
     limena.get_me(),
     jsonb_build_object(
         'user',
         jsonb_build_object('id', tests.user_id('a', 'owner'), 'email', 'owner@a.example', 'display_name', 'owner of a'),
+        'is_platform_admin', true,
         'tenant', null,
         'role', null,
         'permissions', '[]'::jsonb,
         'notices', '[]'::jsonb
     ),
-    'a person in no tenant'
+    'a platform admin in no tenant'
 );
 select tests.enter_with_key('b');
 select is(limena.get_me() #>> '{tenant, name}', 'Tenant b', 'another tenant''s key hears of another tenant');

@@ -17,16 +17,31 @@ select results_eq(
     from (
         values
         ('ai_limits', 'view', true, '{}'::text[], false),
-        ('ai_quota_months', 'table', true, '{insert_owner, select_app, select_owner, select_readonly, update_owner}', false),
+        (
+            'ai_quota_months', 'table', true,
+            '{delete_owner, insert_owner, select_app, select_owner, select_readonly, update_owner}', false
+        ),
         ('ai_quota_states', 'view', true, '{}', false),
-        ('ai_quotas', 'table', true, '{insert_owner, select_app, select_owner, select_readonly, update_owner}', false),
+        (
+            'ai_quotas', 'table', true,
+            '{delete_owner, insert_owner, select_app, select_owner, select_readonly, update_owner}', false
+        ),
         (
             'ai_reservations', 'table', true,
             '{delete_owner, insert_owner, select_app, select_owner, select_readonly, update_owner}', false
         ),
-        ('ai_settings', 'table', true, '{insert_owner, select_app, select_owner, select_readonly, update_owner}', true),
-        ('ai_usage_days', 'table', true, '{insert_owner, select_app, select_owner, select_readonly, update_owner}', false),
-        ('ai_usage_logs', 'partitioned table', true, '{insert_owner, select_app, select_owner, select_readonly, update_owner}', false),
+        (
+            'ai_settings', 'table', true,
+            '{delete_owner, insert_owner, select_app, select_owner, select_readonly, update_owner}', true
+        ),
+        (
+            'ai_usage_days', 'table', true,
+            '{delete_owner, insert_owner, select_app, select_owner, select_readonly, update_owner}', false
+        ),
+        (
+            'ai_usage_logs', 'partitioned table', true,
+            '{delete_owner, insert_owner, select_app, select_owner, select_readonly, update_owner}', false
+        ),
         (
             'api_key_rates', 'table', true, '{delete_owner, insert_owner, select_owner, update_owner}', false
         ),

@@ -1,6 +1,6 @@
 -- limena.prune(): what has served its time goes, and nothing else. Fails without the function.
 begin;
-select plan(21);
+select plan(22);
 
 select tests.make_tenants();
 -- Of each table a row that is due, and one that is not quite.
@@ -134,6 +134,46 @@ select is(
     '{1000, 1000, 500, 0}',
     'a thousand rows a table at a time'
 );
+
+-- It finds what is due by an index, in each of its tables: the conditions are read from the function itself.
+reset role;
+set local enable_seqscan = off;
+create function pg_temp.plans()
+returns setof text
+language plpgsql
+as $$
+declare
+    v_search record;
+    v_plan text;
+begin
+    for v_search in
+        select m[1] as relation, m[2] as condition
+        from pg_proc as p
+        cross join regexp_matches(p.prosrc, 'from (limena[.]\w+) as d\s+where ([^;]*?)\s+limit', 'g') as m
+        where p.oid = 'limena.prune()'::regprocedure
+    loop
+        execute format(
+            'explain (format json) select from %s as d where %s limit 1000',
+            v_search.relation, replace(v_search.condition, 'v_now', 'now()')
+        ) into v_plan;
+        return next v_search.relation || case when v_plan ~ '"Index Cond"' then ': by index' else ': ' || v_plan end;
+    end loop;
+end;
+$$;
+select is(
+    array(
+        select case when p.plan like '%: by index' then 'by index' else p.plan end
+        from pg_temp.plans() as p (plan)
+    ),
+    array_fill('by index'::text, array[(
+        select count(*)::integer
+        from pg_proc as p
+        cross join regexp_matches(p.prosrc, 'delete from', 'g')
+        where p.oid = 'limena.prune()'::regprocedure
+    )]),
+    'whatever is due is found by an index'
+);
+set local role limena_maintenance;
 
 -- Who may call it; and it is the only way to delete.
 select is(tests.outcome(format('delete from limena.%I', t)), '42501', 'limena_maintenance deletes no row of ' || t)

@@ -1,10 +1,10 @@
 // What happened in the tenant: filtered by the address, verified, exported.
 
 import { go } from '../app.js';
-import { ago, bytes, number, words } from '../format.js';
+import { ago, bytes, dateTime, number, words } from '../format.js';
 import { get, query, request } from '../session.js';
-import { may } from '../shell.js';
-import { badge, card, empty, field, form, h, heading, later, link, newId, paged, submit, toast } from '../ui.js';
+import { may, whoami } from '../shell.js';
+import { badge, busy, empty, field, fill, form, h, heading, later, link, newId, paged, said, submit, toast } from '../ui.js';
 import { eventRow } from './events.js';
 
 const FILTERS = ['action', 'actor_id', 'entity_type', 'entity_id', 'from', 'to'];
@@ -20,7 +20,7 @@ export default function auditLog() {
   return [
     heading('Audit log', 'Everything that changed in this tenant, and everyone who looked from outside.',
       may('audit:export') && h('button', { type: 'button', click: () => exportCsv(filters) }, 'Export CSV')),
-    h('div', { class: 'verification' }, later(verification, 'Verifying …')),
+    later(sealState),
     filterForm(filters, isFiltered),
     later(() => paged(
       (after) => get(`/api/v1/audit-logs${query({ ...filters, after })}`),
@@ -65,9 +65,35 @@ function localTime(iso) {
 // Verification
 // ---------------------------------------------------------------------------------------------------------------------
 
-async function verification() {
-  const state = await get('/api/v1/audit-logs/verification');
-  return h('p', {}, JSON.stringify(state), words(''), ago(null));
+const VERIFICATION = '/api/v1/audit-logs/verification';
+let lastVerified = null; // { tenant, at }: by this page, since it was opened
+
+async function sealState() {
+  const { sealed_until: until } = await get(`${VERIFICATION}?limit=1`);
+  if (!until) return h('p', {}, badge('Not sealed yet', ''), ' Rows are sealed some minutes after they were written. From then on nobody can change one unnoticed.');
+  const told = h('div', { role: 'status' });
+  const button = h('button', { type: 'button', class: 'quiet', click: () => busy(button, () => verify(told)).catch((error) => fill(told, h('p', { class: 'alert' }, error.message))) }, 'Verify now');
+  const last = lastVerified?.tenant === whoami().tenant.id ? ['last verified ', ago(lastVerified.at)] : 'not verified since you came';
+  return [h('p', { class: 'row' }, h('span', {}, badge('Sealed', 'ok'), ' up to ', dateTime(until), ', ', last, '.'), button), told];
+}
+
+/** Has the server hold every seal to its rows, page by page. */
+async function verify(told) {
+  const findings = [];
+  let rows = 0;
+  let after = null;
+  do {
+    const page = await get(`${VERIFICATION}${query({ limit: 50, after })}`);
+    findings.push(...page.findings);
+    rows += page.checked_rows;
+    after = page.next;
+    if (after) fill(told, h('p', {}, `${number(rows)} rows verified so far …`));
+  } while (after && told.isConnected);
+  lastVerified = { tenant: whoami().tenant.id, at: new Date().toISOString() };
+  fill(told, findings.length
+    ? h('div', { class: 'notice bad' }, h('p', { class: 'strong' }, 'This log was changed after it was sealed'),
+      h('ul', {}, findings.slice(0, 20).map((one) => h('li', {}, `${words(one.kind)}: `, one.row_id && h('code', {}, one.row_id), ' ', said(one.detail)))))
+    : h('p', { class: 'notice ok' }, badge('Intact', 'ok'), ` All ${number(rows)} sealed rows are as they were written.`));
 }
 
 // Export

@@ -13,7 +13,7 @@ const ROLES = {
   viewer: 'You may look, and change nothing.',
 };
 
-const ROUTINE = /^(refresh_token|session)\./; // in the log, and not what one looks for at a glance
+const ROUTINE = /^(refresh_token|session|mail|integration_credential|operator_access|password_reset|registration)\./; // in the log, and not what one looks for at a glance
 
 export default function overview() {
   const me = whoami();

@@ -55,5 +55,6 @@ function passwordForm(changed) {
       toast('Your password is changed, and your other sessions have ended.');
       changed();
     },
+    true,
   );
 }

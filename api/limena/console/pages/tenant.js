@@ -33,6 +33,7 @@ function about(found, changed) {
       toast('Saved.');
       await changed();
     },
+    true,
   ));
 }
 

@@ -1,0 +1,236 @@
+"""The export over HTTP: who may, what stands in the file, what becomes of a client that leaves or does not read."""
+
+import csv
+import io
+import socket
+import time
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import urlsplit
+
+import psycopg
+import pytest
+
+from support.api import Api
+
+PATH = "/api/v1/audit-logs.csv"
+FIELDS = [
+    *("id", "occurred_at", "action", "actor_type", "actor_id", "actor_label", "on_behalf_of_id", "on_behalf_of_label"),
+    *("entity_type", "entity_id", "changes", "details", "request_id", "ip", "user_agent"),
+]
+
+
+def export(api: Api, key: str, **query: str) -> list[dict[str, str]]:
+    with api.person().client(key) as client:
+        response = client.get(PATH, params=query)
+    assert response.status_code == 200, response.text
+    assert response.headers["content-type"] == "text/csv; charset=utf-8; header=present"
+    assert response.headers["content-disposition"] == 'attachment; filename="audit-log.csv"'
+    reader = csv.DictReader(io.StringIO(response.content.decode("utf-8"), newline=""), strict=True)
+    assert reader.fieldnames == FIELDS
+    return list(reader)
+
+
+def listed(api: Api, key: str, **query: str) -> list[dict[str, Any]]:
+    items: list[dict[str, Any]] = []
+    with api.person().client(key) as client:
+        after: dict[str, str] = {}
+        while True:
+            page = client.get("/api/v1/audit-logs", params={"limit": "200", **query, **after}).json()
+            items += page["items"]
+            if page["next"] is None:
+                return items
+            after = {"after": page["next"]}
+
+
+@pytest.fixture(scope="module")
+def key(api: Api) -> str:
+    return api.make_key("audit:read", "audit:export")
+
+
+def test_the_file_has_what_the_list_has(api: Api, key: str) -> None:
+    rows = export(api, key)
+    items = listed(api, key)
+    assert [row["id"] for row in rows] == [item["id"] for item in items]
+    assert rows[0]["action"] == "audit_log.exported"
+    assert rows[0]["on_behalf_of_label"] == items[0]["on_behalf_of_label"] == api.person().email
+
+
+@pytest.mark.parametrize("field", ["action", "actor_id", "entity_type", "entity_id", "from", "to"])
+def test_filters_are_those_of_the_list(api: Api, key: str, field: str) -> None:
+    sample = listed(api, key)[-3]
+    value = sample["occurred_at"] if field in ("from", "to") else sample[field]
+    export(api, key, **{field: value})  # so that neither reading finds a row that the other does not
+    found = export(api, key, **{field: value})
+    items = [item for item in listed(api, key, **{field: value}) if item["action"] != "audit_log.exported"]
+    assert [row["id"] for row in found if row["action"] != "audit_log.exported"] == [item["id"] for item in items]
+    assert len(items) > 0
+    with api.person().client(key) as client:
+        nothing = client.get("/api/v1/audit-logs", params={"action": "audit_log.exported", "limit": "1"}).json()
+    assert nothing["items"][0]["details"]["filters"].keys() == {field}
+
+
+def test_an_export_is_on_record_before_its_first_row(api: Api, key: str) -> None:
+    before = len(listed(api, key, action="audit_log.exported"))
+    with api.person().client(key) as client, client.stream("GET", PATH) as response:
+        assert response.status_code == 200
+        assert len(listed(api, key, action="audit_log.exported")) == before + 1
+
+
+def test_who_may_not(api: Api) -> None:
+    reader = api.make_key("audit:read")
+    for credential, status in ((reader, 403), (api.person("member").token, 403), ("lmn_x", 401), ("x", 401)):
+        with api.person().client(credential) as client:
+            response = client.get(PATH)
+        assert (response.status_code, response.headers["content-type"]) == (status, "application/problem+json")
+    with api.person().client(reader) as client:
+        denials = client.get("/api/v1/audit-logs", params={"action": "access.denied"}).json()["items"]
+    assert denials[0]["details"] == {"permission": "audit:export", "route": f"GET {PATH}"}
+
+
+def test_what_is_asked_wrongly(api: Api, key: str) -> None:
+    with api.person().client(key) as client:
+        for query in ({"actor_id": "x"}, {"from": "yesterday-ish"}, {"limit": "5"}, {"color": "red"}):
+            assert client.get(PATH, params=query).status_code == 422
+
+
+def test_another_tenants_rows_are_not_in_it(api: Api, key: str) -> None:
+    other = api.make_key("audit:export", "audit:read", tenant=2)
+    with api.person(tenant=2).client(other) as client:
+        theirs = {row["id"] for row in csv.DictReader(io.StringIO(client.get(PATH).text, newline=""))}
+    assert theirs
+    assert theirs.isdisjoint(row["id"] for row in export(api, key))
+
+
+FORMULAS = (
+    "=1+1",
+    "+1",
+    "-1",
+    "@SUM(A1)",
+    "\t=1",
+    "\r=1",
+    "  =1",
+    '"=1',
+    "'=1",
+    "\u00a0=1",
+    "\u200b=1",
+    "\ufeff=1",
+    "\uff1d1",
+    "\uff0b1",
+    "\uff0d1",
+    "\uff20x",
+    " \u201c=1",
+)
+
+
+def test_what_a_spreadsheet_would_take_for_a_formula(api: Api, key: str) -> None:
+    """In each field that somebody from outside has a say in."""
+    harmless = ("plain", "a=b", "1-1", "é", "\U0001f600", "two\r\nlines", 'say "hi", twice', "")
+    with api.database.connect() as connection:
+        for text in FORMULAS + harmless:
+            connection.execute(
+                """
+                insert into limena.audit_logs (
+                    tenant_id, occurred_at, seq, id, action, actor_type, actor_label, on_behalf_of_label, entity_type,
+                    entity_id, request_id, user_agent
+                )
+                values (
+                    %(tenant)s, clock_timestamp(), nextval('limena.audit_logs_seq_seq'), gen_random_uuid(), 'made.up',
+                    'system', %(text)s, %(text)s, %(text)s, %(text)s, %(text)s, %(text)s
+                )
+                """,
+                {"tenant": api.person().tenant_id, "text": text},
+            )
+    rows = export(api, key, action="made.up")
+    fields = ("actor_label", "on_behalf_of_label", "entity_type", "entity_id", "request_id", "user_agent")
+    for row, text in zip(rows, reversed(FORMULAS + harmless), strict=True):
+        expected = "'" + text if text in FORMULAS else text
+        assert {row[field] for field in fields} == {expected}
+    with api.database.connect() as connection:
+        connection.execute("delete from limena.audit_logs where action = 'made.up'")
+
+
+@pytest.fixture
+def many(api: Api) -> Iterator[psycopg.Connection[tuple[Any, ...]]]:
+    """So many rows that they do not fit into the buffers between PostgreSQL and a client that does not read."""
+    with api.database.connect() as connection:
+        connection.execute(
+            """
+            insert into limena.audit_logs (tenant_id, occurred_at, seq, id, action, actor_type, details)
+            select %s, clock_timestamp(), nextval('limena.audit_logs_seq_seq'), gen_random_uuid(), 'made.up', 'system',
+                jsonb_build_object('filling', repeat('x', 1000))
+            from generate_series(1, 20000)
+            """,
+            [api.person().tenant_id],
+        )
+        yield connection
+        connection.execute("delete from limena.audit_logs where action = 'made.up'")
+
+
+def copying(connection: psycopg.Connection[tuple[Any, ...]]) -> int:
+    row = connection.execute(
+        "select count(*) from pg_stat_activity where datname = current_database() and state <> 'idle'"
+        " and query like 'copy (select%'"
+    ).fetchone()
+    assert row is not None
+    count: int = row[0]
+    return count
+
+
+def test_a_client_that_hangs_up_ends_the_query(api: Api, key: str, many: psycopg.Connection[tuple[Any, ...]]) -> None:
+    address = urlsplit(api.base_url)
+    with socket.create_connection((address.hostname, address.port)) as client:
+        client.sendall(f"GET {PATH} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {key}\r\n\r\n".encode())
+        assert client.recv(1000).startswith(b"HTTP/1.1 200")
+        assert copying(many) == 1
+        # Others are served meanwhile: the export has a pool of its own.
+        with api.person().client(key) as other:
+            assert other.get("/api/v1/audit-logs", params={"limit": "1"}).status_code == 200
+    deadline = time.monotonic() + 20
+    while copying(many):
+        assert time.monotonic() < deadline, "the query goes on"
+        time.sleep(0.05)
+    assert len(export(api, key, action="made.up")) == 20_000, "and the next one is served in full"
+
+
+def test_a_query_that_fails_midway_breaks_the_answer_off(
+    api: Api, key: str, many: psycopg.Connection[tuple[Any, ...]]
+) -> None:
+    """Half a file is not taken for a whole one: the last chunk, which says that it is over, does not come."""
+    address = urlsplit(api.base_url)
+    with socket.create_connection((address.hostname, address.port)) as client:
+        client.sendall(f"GET {PATH} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {key}\r\n\r\n".encode())
+        received = client.recv(1000)
+        many.execute(
+            "select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database()"
+            " and query like 'copy (select%' and state <> 'idle'"
+        )
+        while part := client.recv(1_000_000):
+            received = (received + part)[-100:]
+    assert not received.endswith(b"0\r\n\r\n")
+
+
+def test_verification_over_http(api: Api, key: str) -> None:
+    with api.database.connect("limena_maintenance") as maintenance:
+        for _ in range(3):
+            maintenance.execute("select limena.seal_audit_log()")
+    with api.person().client(key) as client:
+        answer = client.get("/api/v1/audit-logs/verification").json()
+        assert (answer["intact"], answer["findings"], answer["next"]) == (True, [], None)
+        assert answer["checked_seals"] > 0
+        assert answer["checked_rows"] > 0
+        with api.database.connect() as superuser:
+            row = superuser.execute(
+                "update limena.audit_logs set action = 'made.up' where tenant_id = %s and action = 'tenant.created'"
+                " returning id",
+                [api.person().tenant_id],
+            ).fetchone()
+            assert row is not None
+            answer = client.get("/api/v1/audit-logs/verification").json()
+            superuser.execute("update limena.audit_logs set action = 'tenant.created' where id = %s", [row[0]])
+        assert answer["intact"] is False
+        assert [(found["kind"], found["row_id"]) for found in answer["findings"]] == [("row altered", str(row[0]))]
+        for query in ({"limit": "0"}, {"limit": "51"}, {"after": "x"}):
+            assert client.get("/api/v1/audit-logs/verification", params=query).status_code == 422
+    with api.person("member").client() as client:
+        assert client.get("/api/v1/audit-logs/verification").status_code == 403

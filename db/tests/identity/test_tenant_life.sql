@@ -1,0 +1,124 @@
+-- limena.get_tenant(), update_tenant(), delete_tenant() and restore_tenant(), list_permissions() and the invitations'
+-- procedures: who may, and what they refuse. Fails without them.
+begin;
+select plan(21);
+
+select tests.make_tenants();
+select tests.make_api_key(p_tenant => 'a', p_name => 'own', p_scopes => '{tenant:own}');
+select tests.make_api_key(p_tenant => 'a', p_name => 'other', p_scopes => '{ai:use}');
+insert into limena.invitations (tenant_id, id, email, role, token_hash, invited_by, expires_at, accepted_at)
+values
+(
+    tests.tenant_id('a'), tests.id('invitation', 'open'), 'open@x.example', 'viewer', sha256('open'),
+    tests.user_id('a', 'owner'), now() + interval '1 day', null
+),
+(
+    tests.tenant_id('a'), tests.id('invitation', 'over'), 'over@x.example', 'viewer', sha256('over'),
+    tests.user_id('a', 'owner'), now() - interval '1 day', null
+),
+(
+    tests.tenant_id('a'), tests.id('invitation', 'used'), 'used@x.example', 'viewer', sha256('used'),
+    tests.user_id('a', 'owner'), now() + interval '1 day', now()
+),
+(
+    tests.tenant_id('b'), tests.id('invitation', 'b'), 'b@x.example', 'viewer', sha256('b'),
+    tests.user_id('b', 'owner'), now() + interval '1 day', null
+);
+
+set local role limena_app;
+select is(tests.outcomes(c.call, '{nobody, viewer, member, admin, owner, own, other}'), c.expected, c.call)
+from (
+    values
+    (
+        'select limena.get_tenant()',
+        'nobody 42501, viewer 1, member 1, admin 1, owner 1, own 42501, other 42501'
+    ),
+    (
+        $$select limena.update_tenant('x')$$,
+        'nobody 42501, viewer 42501, member 42501, admin 1, owner 1, own 42501, other 42501'
+    ),
+    (
+        $$select limena.delete_tenant('Tenant a')$$,
+        'nobody 42501, viewer 42501, member 42501, admin 42501, owner 1, own 1, other 42501'
+    ),
+    (
+        'select limena.restore_tenant()',
+        'nobody 42501, viewer 42501, member 42501, admin 42501, owner LM002, own LM002, other 42501'
+    ),
+    (
+        'select limena.list_permissions()',
+        'nobody 42501, viewer 1, member 1, admin 1, owner 1, own 1, other 1'
+    ),
+    (
+        'select limena.list_invitations()',
+        'nobody 42501, viewer 42501, member 42501, admin 1, owner 1, own 42501, other 42501'
+    ),
+    (
+        format('select limena.withdraw_invitation(%L)', tests.id('invitation', 'open')),
+        'nobody 42501, viewer 42501, member 42501, admin 1, owner 1, own 42501, other 42501'
+    ),
+    (
+        format('select limena.withdraw_invitation(%L)', tests.id('invitation', 'used')),
+        'nobody 42501, viewer 42501, member 42501, admin P0002, owner P0002, own 42501, other 42501'
+    ),
+    (
+        format('select limena.withdraw_invitation(%L)', tests.id('invitation', 'b')),
+        'nobody 42501, viewer 42501, member 42501, admin P0002, owner P0002, own 42501, other 42501'
+    ),
+    (
+        format('select limena.mail_invitation(%L)', tests.id('invitation', 'open')),
+        'nobody P0002, viewer P0002, member P0002, admin 1, owner 1, own P0002, other P0002'
+    ),
+    (
+        format('select limena.mail_invitation(%L)', tests.id('invitation', 'b')),
+        'nobody P0002, viewer P0002, member P0002, admin P0002, owner P0002, own P0002, other P0002'
+    )
+) as c (call, expected);
+
+select tests.enter_as('a', 'owner');
+select is(
+    limena.list_invitations()::jsonb #>> '{items, 0, email}', 'open@x.example', 'the open ones are listed'
+);
+select is(jsonb_array_length(limena.list_invitations()::jsonb -> 'items'), 1, 'and no other');
+select
+    is(
+        tests.error_of(format('select limena.delete_tenant(%L)', n.name)),
+        '22023 must be the tenant''s name, as it is written; column name',
+        'the name is asked for: ' || coalesce(n.name, 'NULL')
+    )
+from (values ('tenant a'), ('Tenant b'), (''), (null)) as n (name);
+
+-- A mail goes out once, and not to a member.
+select limena.mail_invitation(tests.id('invitation', 'open'));
+select is(
+    tests.outcome(format('select limena.mail_invitation(%L)', tests.id('invitation', 'open'))),
+    '23505',
+    'one mail an invitation'
+);
+select is(
+    tests.error_of(
+        $$select limena.create_invitation('member@a.example', 'viewer', sha256('m'), gen_random_uuid())$$
+    ),
+    'LM002 This person is a member already.', 'none to a member'
+);
+reset role;
+select results_eq(
+    $$select o.tenant_id, o.template, o.recipient, o.parameters from limena.outbox as o$$,
+    $$values (
+        tests.tenant_id('a'), 'invitation', 'open@x.example', '{"inviter": "owner of a", "tenant_name": "Tenant a"}'::jsonb
+    )$$,
+    'it names the tenant and the person, and no token'
+);
+
+-- Deleted, and restored.
+set local role limena_app;
+select tests.enter_as('a', 'owner');
+select limena.delete_tenant('Tenant a');
+select is(
+    tests.outcomes('select limena.restore_tenant()', '{nobody, viewer, member, admin, owner, own, other}'),
+    'nobody 42501, viewer 42501, member 42501, admin 42501, owner 1, own 1, other 42501',
+    'an owner takes it back, although tenant:own is withheld'
+);
+
+select * from finish();
+rollback;
