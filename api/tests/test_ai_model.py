@@ -1,5 +1,5 @@
-"""AI quotas against a model that is small enough to be seen to be right: whatever is reserved, settled, released, expired,
-reset and limited in whatever order, at whatever time, PostgreSQL grants, refuses and counts what the model does.
+"""AI quotas against a model that is small enough to be seen to be right: whatever is reserved, settled, released,
+expired, reset and limited in whatever order, at whatever time, PostgreSQL grants, refuses and counts what it does.
 
 The model keeps every call with its time and adds up anew at each question; PostgreSQL keeps counters. Time is a setting
 (`limena.ai_clock()` is replaced), goes to the beginnings of minutes and months on purpose, and back now and then.
@@ -18,7 +18,14 @@ import psycopg
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule, run_state_machine_as_test
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 
 from support.databases import Database
 
@@ -109,9 +116,11 @@ class Model:
         if self.trip is None:
             return
         cause, limit = self.trip[0], self.calls_limit
-        if cause == "ceiling" and tokens and self.used - self.written_off + self.reserved < self.tokens_limit:
-            self.trip = None
-        elif cause == "velocity" and calls and self.counted_calls(self.as_of) <= limit - math.ceil(limit / 10):
+        is_free = {
+            "ceiling": tokens and self.used - self.written_off + self.reserved < self.tokens_limit,
+            "velocity": calls and self.counted_calls(self.as_of) <= limit - math.ceil(limit / 10),
+        }
+        if is_free[cause]:
             self.trip = None
 
 
@@ -282,7 +291,9 @@ class Quotas(RuleBasedStateMachine):
         self.model.trip = None
 
     def administer(self, arguments: str, *parameters: object) -> None:
-        self.one(f"select limena_private.administer_ai(tests.tenant_id(%s), 'model', {arguments})", self.name, *parameters)
+        self.one(
+            f"select limena_private.administer_ai(tests.tenant_id(%s), 'model', {arguments})", self.name, *parameters
+        )
 
     # What has to be true all the time
 
