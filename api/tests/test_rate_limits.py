@@ -8,6 +8,8 @@ from typing import Any
 import limits
 import pytest
 from limits.aio.storage import MemoryStorage
+from starlette.requests import Request
+from starlette.responses import Response
 
 from limena.api_key_format import generate
 from limena.config import ConfigError
@@ -68,6 +70,32 @@ def test_each_budget_is_its_own(start_door: Callable[..., Door]) -> None:
             alive = client.get("/healthz")
             assert alive.status_code == 200
             assert "ratelimit" not in alive.headers
+
+
+def test_a_known_browser_has_log_ins_of_its_own(start_door: Callable[..., Door]) -> None:
+    """Whoever shares its address does not use them up; a cookie that we did not sign, and more cookies of the same
+    account, bring nothing."""
+    door = start_door(**FEW)
+    devices = door.app.state.services.devices
+
+    def cookie_for(email: str) -> str:
+        response = Response()
+        devices.remember(Request({"type": "http", "headers": []}), response, email)
+        return response.headers["set-cookie"].partition(";")[0]
+
+    def statuses(cookie: str | None, number: int) -> list[int]:
+        headers = {} if cookie is None else {"Cookie": cookie}
+        return [client.post("/api/v1/auth/login", json={}, headers=headers).status_code for _ in range(number)]
+
+    with door.client() as client:
+        ada, again, grace = cookie_for("ada@x.example"), cookie_for(" ADA@x.example"), cookie_for("grace@x.example")
+        assert statuses(None, 3) == [403, 403, 429]
+        assert statuses(ada, 3) == [403, 403, 429]
+        assert statuses(again, 1) == [429], "an account has one budget"
+        assert statuses(grace, 1) == [403]
+        assert statuses(grace[:-1], 1) == [429], "what we did not sign counts for the address"
+        assert client.post("/api/v1/auth/password/forgot", json={}, headers={"Cookie": ada}).status_code == 403
+        assert client.post("/api/v1/auth/password/forgot", json={}, headers={"Cookie": grace}).status_code == 429
 
 
 def test_every_path_of_a_budget_shares_it(start_door: Callable[..., Door]) -> None:

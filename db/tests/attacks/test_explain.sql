@@ -229,8 +229,8 @@ select is(
             )
         order by 1
     ),
-    -- By a random id: it tells whether there is a session of that id, to who has the id. By the place in the log: it tells
-    -- how much there is between two rows, as their numbers do.
+    -- By a random id: it tells whether there is a session of that id, to who has the id. By the place in the log: it
+    -- tells how much there is between two rows, as their numbers do.
     '{"audit_logs_seq_idx on seq","session_uses_pkey on session_id","sessions_pkey on id"}',
     'and searches no index that knows nothing of tenants, or of the person'
 );
