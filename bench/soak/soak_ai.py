@@ -1,6 +1,6 @@
-"""AI quotas while everything around them is killed: callers between reserve and settle, API processes, and PostgreSQL as
-by a power cut. Afterwards nothing that was answered is lost, and, once the reservations have had their time, counters
-equal the detail to the token."""
+"""AI quotas while everything around them is killed: callers between reserve and settle, API processes, and PostgreSQL
+as by a power cut. Afterwards nothing that was answered is lost, and, once the reservations have had their time,
+counters equal the detail to the token."""
 
 from __future__ import annotations
 
