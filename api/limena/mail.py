@@ -106,7 +106,8 @@ class MailComposer:
             values = {name: unlink(value) for name, value in values.items()}
         values |= {"base_url": self._base_url, "site": self._host}
         if kind.page is not None:
-            values["link"] = f"{self._base_url}{kind.page}#token={mail_tokens.token(self._mail_key, mail.id)}"
+            token = mail_tokens.token(self._mail_key, mail.id, mail.template, mail.recipient)
+            values["link"] = f"{self._base_url}{kind.page}#token={token}"
         subject, text, content = _templates(mail.template)
         escaped = {name: html.escape(value) for name, value in values.items()}
         subject_line = clean(subject.substitute(values))

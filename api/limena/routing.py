@@ -166,7 +166,8 @@ class ProcedureRoute(Endpoint):
     may_refuse: bool = False
     """Whether the procedure may refuse with a result (`Problem.of_refusal`)."""
     made: tuple[str, ...] = ()
-    make: Callable[[Services], Made] = lambda _services: Made({})
+    make: Callable[[Services, Mapping[str, Wire]], Made] = lambda _services, _arguments: Made({})
+    """From the services and what the client sent."""
     finish: Callable[[Services, Response], None] = lambda _services, _response: None
     """What the answer's headers get besides: a log-out takes the cookies away."""
 
@@ -196,7 +197,7 @@ class ProcedureRoute(Endpoint):
             else:
                 await database.prove(credential, request)
             raise
-        made = self.make(services)
+        made = self.make(services, arguments)
 
         # The one round trip. 401, 422, 403, 404 and 409 are PostgreSQL's.
         content = await database.call(

@@ -105,16 +105,30 @@ class Page(HTMLParser):
 
 
 def test_the_token_is_what_its_definition_says() -> None:
-    mac = hmac.new(KEY, b"limena mail token 1\x00" + ID.bytes, hashlib.sha256).digest()
-    token = mail_tokens.token(KEY, ID)
+    row = b"limena mail token 2\x00invitation\x00someone@example.org\x00" + ID.bytes
+    mac = hmac.new(KEY, row, hashlib.sha256).digest()
+    token = mail_tokens.token(KEY, ID, "invitation", "someone@example.org")
     assert token == base64.urlsafe_b64encode(mac).decode().rstrip("=")
     assert len(token) == mail_tokens.LENGTH
     assert mail_tokens.token_hash(token) == hashlib.sha256(token.encode()).digest()
 
 
-def test_another_row_and_another_key_have_another_token() -> None:
-    tokens = {mail_tokens.token(key, uuid.UUID(int=row)) for key in (KEY, bytes(32)) for row in range(100)}
-    assert len(tokens) == 200
+def test_another_key_row_template_or_recipient_has_another_token() -> None:
+    tokens = {
+        mail_tokens.token(key, uuid.UUID(int=row), template, recipient)
+        for key in (KEY, bytes(32))
+        for row in range(100)
+        for template in ("invitation", "password_reset")
+        for recipient in ("a@example.org", "b@example.org")
+    }
+    assert len(tokens) == 800
+
+
+def test_a_token_is_known_from_one_that_is_not() -> None:
+    token = mail_tokens.token(KEY, ID, "invitation", "a@example.org")
+    assert mail_tokens.is_token(token, KEY, ID, "invitation", "a@example.org")
+    for text in (token[:-1], token + "=", "", "\ud800", mail_tokens.token(KEY, ID, "invitation", "b@example.org")):
+        assert not mail_tokens.is_token(text, KEY, ID, "invitation", "a@example.org")
 
 
 def test_whatever_a_client_sends_as_a_token_has_a_hash() -> None:
@@ -158,7 +172,7 @@ def test_every_mail(template: str) -> None:
         assert href.startswith("https://limena.example.com/")
         assert href in text
 
-    token = mail_tokens.token(KEY, ID)
+    token = mail_tokens.token(KEY, ID, template, "someone@example.org")
     page_of_link = KINDS[template].page
     if page_of_link is None:
         assert token not in text + source

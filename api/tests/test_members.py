@@ -3,10 +3,12 @@
 from typing import Any
 
 import httpx
+import psycopg
 import pytest
 
+from limena import mail_tokens
 from support.api import Api
-from support.people import PASSWORD, Newcomer, audited, invite, join, mail_token, new_registration, register
+from support.people import PASSWORD, Newcomer, audited, claims, invite, join, mail_token, new_registration, register
 
 ACCEPT = "/api/v1/auth/invitations/accept"
 
@@ -274,6 +276,64 @@ class TestTheTenant:
             connection.execute("select limena_private.freeze_tenant(%s, 'abuse')", [owner.tenant_id])
         refusal(accept(api, token=token, password=PASSWORD, display_name="New"), 403, "tenant_frozen")
         refusal(viewer.client.delete(f"/api/v1/members/{viewer.user_id}"), 403, "tenant_frozen")
+
+
+def test_a_token_that_somebody_chose_opens_nothing(api: Api, owner: Newcomer) -> None:
+    """With SQL as limena_app one writes an invitation with the hash of a token that one knows: it shows no mailbox, and
+    tells nothing of the address."""
+    with api.database.connect("limena_app") as connection:
+        for number, email in enumerate(("ceo@victim.example", register(api).email)):
+            token = f"{'chosen':x<42}{number}"
+            connection.execute(
+                """select limena.create_invitation(%s, 'viewer', sha256(convert_to(%s, 'UTF8')))
+                from limena.enter_session(sha256(convert_to(%s, 'UTF8')), %s)""",
+                [email, token, claims(owner.access_token)["sid"], owner.tenant_id],
+            )
+            refused = accept(api, token=token, password=PASSWORD, display_name="Mallory")
+            refusal(refused, 404, "not_found")
+            assert "account" not in refused.text
+
+
+def test_the_id_of_anothers_mail_brings_its_token_to_nobody(api: Api, owner: Newcomer) -> None:
+    """With SQL as limena_app one may choose the id of an invitation, which is its mail's."""
+    email, token = invite(api, owner.client, "owner")
+    services = api.app.state.services
+    mallory = register(api)
+    with api.database.connect() as connection:
+        row = connection.execute("select id from limena.outbox where recipient = %s", [email]).fetchone()
+    assert row is not None
+    with api.database.connect("limena_app") as connection, pytest.raises(psycopg.errors.UniqueViolation):
+        connection.execute(
+            """select limena.create_invitation('mallory@evil.example', 'viewer', sha256('x'), %s)
+            from limena.enter_session(sha256(convert_to(%s, 'UTF8')), %s)""",
+            [row[0], claims(mallory.access_token)["sid"], mallory.tenant_id],
+        )
+    assert mail_tokens.token(services.mail_key, row[0], "invitation", email) == token
+    assert mail_tokens.token(services.mail_key, row[0], "invitation", "mallory@evil.example") != token
+
+
+def test_how_often_someone_is_invited_elsewhere_is_not_told(api: Api, owner: Newcomer) -> None:
+    """Five mails an hour from each tenant; from all together some, and later ones are sent later."""
+    other, email = register(api), new_registration()["email"]
+    for who in (owner, other):
+        codes = [
+            who.client.post("/api/v1/invitations", json={"email": email, "role": "viewer"}).status_code
+            for _ in range(6)
+        ]
+        assert codes == [201] * 5 + [429]
+    late = register(api)
+    with api.database.connect() as connection:
+        connection.execute(
+            """insert into limena.outbox (tenant_id, id, template, recipient)
+            select %s, gen_random_uuid(), 'invitation', %s from generate_series(1, 20)""",
+            [other.tenant_id, email],
+        )
+        assert late.client.post("/api/v1/invitations", json={"email": email, "role": "viewer"}).status_code == 201
+        row = connection.execute(
+            "select due_at > now() + interval '50 minutes' from limena.outbox where recipient = %s and tenant_id = %s",
+            [email, late.tenant_id],
+        ).fetchone()
+    assert row == (True,)
 
 
 def test_the_mail_of_an_invitation_is_the_invitations(api: Api, owner: Newcomer) -> None:

@@ -459,7 +459,7 @@ def link_in(received: Received) -> str:
 def ask_for_a_reset(database: Database, address: str) -> str:
     """As the API does; returns the token, which only the mail should have."""
     outbox_id = uuid.uuid4()
-    token = mail_tokens.token(MAIL_KEY, outbox_id)
+    token = mail_tokens.token(MAIL_KEY, outbox_id, "password_reset", address)
     query(
         database,
         "select limena.request_password_reset(p_email => %s, p_outbox_id => %s, p_token_hash => %s)",
@@ -516,7 +516,7 @@ def test_a_registration_is_completed_with_the_token_in_the_mail_and_a_known_addr
             address,
             OLD_HASH,
             outbox_id,
-            mail_tokens.token_hash(mail_tokens.token(MAIL_KEY, outbox_id)),
+            mail_tokens.token_hash(mail_tokens.token(MAIL_KEY, outbox_id, "registration", address)),
             user="limena_auth",
         )
     with serve(Mailbox()) as mailbox, working(make_worker(database, to(mailbox))):

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 from limena import api_key_format
 from limena.routing import Endpoint, Made, ProcedureRoute
 from limena.services import Services
-from limena.values import encode
+from limena.values import Wire, encode
 
 
-def _make_key(_services: Services) -> Made:
+def _make_key(_services: Services, _arguments: Mapping[str, Wire]) -> Made:
     new = api_key_format.generate()
     return Made(
         {"p_prefix": encode(new.prefix), "p_last_four": encode(new.last_four), "p_key_hash": encode(new.key_hash)},

@@ -132,7 +132,7 @@ async def register(request: Request) -> Response:
 
     if services.settings.registration == "verified":
         started = time.monotonic()  # from where known and unknown addresses differ
-        outbox_id, token_hash = _new_mail(services)
+        outbox_id, token_hash = _new_mail(services, "registration", _text(body["email"]))
         registrant = secrets.token_urlsafe(32)
         mail = {
             "p_outbox_id": outbox_id,
@@ -179,11 +179,14 @@ async def verify(request: Request) -> Response:
 
 async def accept_invitation(request: Request) -> Response:
     """Someone who has an account shows that it is theirs, by a session or by the password: a mail that was forwarded
-    brings nobody into a tenant. Someone who has none makes one."""
+    brings nobody into a tenant. Someone who has none makes one: that the mailbox is theirs, only the token of the mail
+    shows that went there. One that somebody had PostgreSQL take the hash of is none (docs/decisions/0064)."""
     services, body = services_of(request), request.state.body
     token = {"p_token_hash": _token_hash(body["token"])}
     invitation = _object(await services.database.call_auth("find_invitation", token, request=request))
-    if not invitation:
+    if not invitation or not mail_tokens.is_token(
+        _text(body["token"]), services.mail_key, UUID(invitation["id"]), "invitation", invitation["email"]
+    ):
         raise _used_up()
     if "authorization" in request.headers:
         return await _accept_in_session(request, token)
@@ -401,8 +404,8 @@ async def change_password(request: Request) -> Response:
 async def forgot_password(request: Request) -> Response:
     services = services_of(request)
     started = time.monotonic()
-    outbox_id, token_hash = _new_mail(services)
     email = encode(_address(request.state.body["email"]))
+    outbox_id, token_hash = _new_mail(services, "password_reset", _text(email))
     arguments = {"p_email": email, "p_outbox_id": outbox_id, "p_token_hash": token_hash}
     await services.database.call_auth("request_password_reset", arguments, request=request)
     return await _accepted(started)
@@ -554,10 +557,11 @@ def _words(person: dict[str, Any]) -> list[str]:
     return [person["email"], person["display_name"], *person["tenant_names"]]
 
 
-def _new_mail(services: Services) -> tuple[Wire, Wire]:
+def _new_mail(services: Services, template: str, address: str) -> tuple[Wire, Wire]:
     """The id of a mail, and the SHA-256 of the token that its link will have."""
     outbox_id = uuid4()
-    return encode(outbox_id), encode(mail_tokens.token_hash(mail_tokens.token(services.mail_key, outbox_id)))
+    token = mail_tokens.token(services.mail_key, outbox_id, template, mail_tokens.normalise(address))
+    return encode(outbox_id), encode(mail_tokens.token_hash(token))
 
 
 def _token_hash(token: Wire) -> Wire:

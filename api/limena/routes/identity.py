@@ -3,19 +3,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 from uuid import uuid4
 
 from limena import mail_tokens
 from limena.routing import Endpoint, Made, ProcedureRoute
 from limena.services import Services
-from limena.values import encode
+from limena.values import Wire, encode
 
 
-def _make_invitation(services: Services) -> Made:
-    """The mail has the invitation's id, from which its token follows: the token is never stored."""
-    new_id = uuid4()
-    token_hash = mail_tokens.token_hash(mail_tokens.token(services.mail_key, new_id))
+def _make_invitation(services: Services, arguments: Mapping[str, Wire]) -> Made:
+    """The mail has the invitation's id, from which, with its template and recipient, its token follows: the token is
+    never stored."""
+    new_id, recipient = uuid4(), mail_tokens.normalise((arguments["email"] or b"").decode("utf-8"))
+    token_hash = mail_tokens.token_hash(mail_tokens.token(services.mail_key, new_id, "invitation", recipient))
     return Made({"p_id": encode(new_id), "p_token_hash": encode(token_hash)})
 
 

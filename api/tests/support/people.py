@@ -103,7 +103,7 @@ def mail_token(api: Api, recipient: str, template: str) -> str:
             [recipient, template],
         ).fetchone()
     assert row is not None, f"no mail {template} to {recipient}"
-    return mail_tokens.token(services.mail_key, row[0])
+    return mail_tokens.token(services.mail_key, row[0], template, recipient)
 
 
 def ask_for_reset(api: Api, email: str) -> str:
@@ -117,7 +117,7 @@ def ask_to_register(api: Api) -> str:
     """The token of a registration that waits for its link to be followed, made as the verified mode makes it."""
     outbox_id, body = uuid4(), new_registration()
     services: Services = api.app.state.services
-    token = mail_tokens.token(services.mail_key, outbox_id)
+    token = mail_tokens.token(services.mail_key, outbox_id, "registration", body["email"])
     with api.database.connect("limena_auth") as connection:
         connection.execute(
             """select limena.request_registration(

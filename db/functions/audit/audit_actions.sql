@@ -46,7 +46,7 @@ with events as (
         ('integration_credential.resealed', 'info', 'A credential was encrypted with another master key', '{}'),
         ('invitation.accepted', 'notice', 'Somebody accepted an invitation', '{}'),
         ('invitation.withdrawn', 'notice', 'An invitation was withdrawn, or replaced by a later one', '{}'),
-        ('master_key.rotated', 'notice', 'Credentials were encrypted with another master key', '{resealed, unreadable}'),
+        ('master_key.rotated', 'notice', 'Credentials were put under another master key', '{resealed, unreadable}'),
         ('master_key.rotation_begun', 'notice', 'A rotation of the master key began', '{resealed, unreadable}'),
         ('membership.role_changed', 'notice', 'A member got another role', '{}'),
         ('operator.access_opened', 'warning', 'An operator declared access to this tenant''s rows', '{reason, until, login}'),

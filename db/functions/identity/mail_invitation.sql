@@ -1,7 +1,9 @@
 -- Queues the mail of an invitation. The mail has the invitation's id, from which the worker derives the token.
 --
--- What an attacker would try: have us write to whomever they like, as often as they like (one mail an invitation; five
--- an hour to one address, and 100 an hour from one tenant); put words of their own into it (it names the tenant and the
+-- What an attacker would try: have us write to whomever they like, as often as they like (one mail an invitation; from
+-- one tenant five an hour to one address, and 100 an hour; from all of them together 20 an hour to one address, and
+-- later ones wait: a refusal would tell one tenant of another's invitations, and keep them from being made); have the
+-- token of somebody else's mail sent to themselves (an id is used once, and a token is of its recipient, too); put words of their own into it (it names the tenant and the
 -- person who invites, and no name becomes a link: limena.mail).
 --
 -- SECURITY DEFINER because limena_app has no right on the outbox, nor on the addresses of people.
@@ -15,6 +17,7 @@ as $$
 declare
     v_tenant_id uuid := limena.tenant_with('invitations:write');
     v_invitation record;
+    v_mails record;
 begin
     select i.email, t.name as tenant_name, u.display_name as inviter into v_invitation
     from limena.invitations as i
@@ -31,19 +34,24 @@ begin
     ) then
         raise exception 'This person is a member already.' using errcode = 'LM002';
     end if;
-    if limena_private.is_mailbox_full(v_invitation.email, 'invitation')
-        or 100 <= (
-            select count(*)
-            from limena.outbox as o
-            where o.tenant_id = v_tenant_id and o.template = 'invitation' and o.created_at > now() - interval '1 hour'
-        ) then
+    select
+        count(*) filter (where o.tenant_id = v_tenant_id and o.recipient = v_invitation.email) as here,
+        count(*) filter (where o.tenant_id = v_tenant_id) as from_here,
+        count(*) filter (where o.recipient = v_invitation.email) as everywhere
+    into v_mails
+    from limena.outbox as o
+    where (o.tenant_id = v_tenant_id or o.recipient = v_invitation.email)
+        and o.template = 'invitation'
+        and o.created_at > now() - interval '1 hour';
+    if v_mails.here >= 5 or v_mails.from_here >= 100 then
         raise exception 'too many invitations' using errcode = 'LM004', detail = '3600';
     end if;
 
-    insert into limena.outbox (tenant_id, id, template, recipient, parameters)
+    insert into limena.outbox (tenant_id, id, template, recipient, parameters, due_at)
     values (
         v_tenant_id, p_id, 'invitation', v_invitation.email,
-        jsonb_build_object('tenant_name', v_invitation.tenant_name, 'inviter', v_invitation.inviter)
+        jsonb_build_object('tenant_name', v_invitation.tenant_name, 'inviter', v_invitation.inviter),
+        now() + least(v_mails.everywhere / 20, 24) * interval '1 hour'
     );
 end;
 $$;

@@ -1,5 +1,5 @@
 -- The invitation behind a token, if it still counts: not used, withdrawn or overdue, into a tenant that is there, and its maker
--- could make it today (who was removed or lowered leaves no way in behind).
+-- could make it today (who was removed or lowered leaves no way in behind; who comes back after that, none of before).
 --
 -- SECURITY INVOKER: only definer functions can call it, as limena_owner.
 create or replace function limena_private.open_invitation(p_token_hash bytea)
@@ -25,7 +25,10 @@ begin
                 and not exists (
                     select from limena.memberships as m
                     inner join limena.role_permissions as held on m.role = held.role
-                    where m.tenant_id = i.tenant_id and m.user_id = i.invited_by and held.permission = given.permission
+                    where m.tenant_id = i.tenant_id
+                        and m.user_id = i.invited_by
+                        and m.created_at <= i.created_at
+                        and held.permission = given.permission
                 )
         );
 end;

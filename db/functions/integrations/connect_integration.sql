@@ -2,8 +2,8 @@
 -- that is under way loses its lease, so that it cannot bring old tokens back.
 --
 -- What an attacker would try: store a ciphertext of another row (it does not open here); connect in another's name (the
--- policies ask for the context's person); connect twice in one moment (one gets 23505, and no ciphertext is stored under
--- an id that it was not sealed for).
+-- policies ask for the context's person); connect twice in one moment (one gets 23505, and no ciphertext is stored
+-- under an id that it was not sealed for).
 create or replace function limena.connect_integration(
     p_provider text,
     p_integration_id uuid,
@@ -90,5 +90,7 @@ $$;
 comment on function limena.connect_integration(text, uuid, integer, text, text, text, bytea, bytea, bytea, integer) is
 'Connects a provider, or connects it anew, with credentials that were sealed for p_integration_id under p_key_version. Raises 42501 without integrations:write, 23505 when it was connected at the same moment, 23514 for a bad value.';
 
-grant execute on function limena.connect_integration(text, uuid, integer, text, text, text, bytea, bytea, bytea, integer)
+grant execute on function limena.connect_integration(
+    text, uuid, integer, text, text, text, bytea, bytea, bytea, integer
+)
 to limena_app;

@@ -1,8 +1,8 @@
--- What is connected, with ciphertexts and the salt: to the API, which opens them and hands on what may be handed on. For
--- the list too: it says whether a credential opens, and that can only be tried.
+-- What is connected, with ciphertexts and the salt: to the API, which opens them and hands on what may be handed on.
+-- For the list too: it says whether a credential opens, and that can only be tried.
 --
--- What an attacker would try: SQL of their own as limena_app gets the ciphertexts of the tenant whose context they have,
--- and no plain text: the master key is not here. Another tenant's are out of reach, with every permission.
+-- What an attacker would try: SQL of their own as limena_app gets the ciphertexts of the tenant whose context they
+-- have, and no plain text: the master key is not here. Another tenant's are out of reach, with every permission.
 --
 -- SECURITY DEFINER because no role may read ciphertexts and salts.
 create or replace function limena.read_integrations(p_permission text, p_provider text default null)

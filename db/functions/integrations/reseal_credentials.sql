@@ -1,6 +1,6 @@
--- Puts ciphertexts under the new master key in the place of those that they were made from, and touches nothing that was
--- changed meanwhile: a token that was refreshed, a provider that was connected anew. A batch is one transaction, so that
--- a rotation can be killed at any moment and begun again.
+-- Puts ciphertexts under the new master key in the place of those that they were made from, and touches nothing that
+-- was changed meanwhile: a token that was refreshed, a provider that was connected anew. A batch is one transaction, so
+-- that a rotation can be killed at any moment and begun again.
 --
 -- What an operator would try: bring back an old ciphertext (only what is there now can be replaced, and a ciphertext of
 -- another row or version does not open).

@@ -3,9 +3,9 @@
 -- because the provider was connected anew or disconnected meanwhile, changes nothing.
 --
 -- It enters no context: the caller's key may have been revoked while the provider was asked, and the new refresh token,
--- the only one that is good now, must not be lost for that. So it is for limena_auth alone, whose pool runs fixed calls:
--- SQL of someone's own as limena_app never gets to write a ciphertext with integrations:use. Who asked for the refresh
--- is in the log as integration.refreshing.
+-- the only one that is good now, must not be lost for that. So it is for limena_auth alone, whose pool runs fixed
+-- calls: SQL of someone's own as limena_app never gets to write a ciphertext with integrations:use. Who asked for the
+-- refresh is in the log as integration.refreshing.
 --
 -- SECURITY DEFINER because no role may update ciphertexts, and limena_auth touches no table.
 create or replace function limena.settle_refresh(

@@ -159,8 +159,10 @@ begin
             )
         )
         and k.conkey[1] <> t.attnum
-        -- A secret's hash is unique on its own.
-        and k.conname not in ('api_keys_key_hash_key', 'invitations_token_hash_key', 'operator_access_ticket_hash_key')
+        -- A secret's hash is unique on its own; so is the id of a mail, which its token is made of.
+        and k.conname not in (
+            'api_keys_key_hash_key', 'invitations_token_hash_key', 'operator_access_ticket_hash_key', 'outbox_id_key'
+        )
     union all
     select 'isolation', x.indexrelid::regclass::text, 'a unique index does not begin with tenant_id'
     from pg_index as x
@@ -170,7 +172,8 @@ begin
         and x.indisunique
         and x.indkey[0] <> t.attnum
         and x.indexrelid::regclass::text not in (
-            'limena.api_keys_key_hash_key', 'limena.invitations_token_hash_key', 'limena.operator_access_ticket_hash_key'
+            'limena.api_keys_key_hash_key', 'limena.invitations_token_hash_key', 'limena.operator_access_ticket_hash_key',
+            'limena.outbox_id_key'
         )
     union all
 

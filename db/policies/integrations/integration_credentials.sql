@@ -3,9 +3,9 @@
 alter table limena.integration_credentials enable row level security;
 alter table limena.integration_credentials force row level security;
 
--- Not granted, on purpose: SELECT on ciphertext to anyone (read_integrations, use_integration and stale_credentials hand
--- it to the programs that can open it); UPDATE (connecting anew replaces the rows; a refresh and a rotation go through
--- settle_refresh and reseal_credentials); anything to limena_auth.
+-- Not granted, on purpose: SELECT on ciphertext to anyone (read_integrations, use_integration and stale_credentials
+-- hand it to the programs that can open it); UPDATE (connecting anew replaces the rows; a refresh and a rotation go
+-- through settle_refresh and reseal_credentials); anything to limena_auth.
 revoke all on limena.integration_credentials from public, limena_app, limena_auth, limena_readonly, limena_maintenance;
 grant select (tenant_id, integration_id, field, key_version, expires_at, created_at)
 on limena.integration_credentials to limena_app, limena_readonly;

@@ -3,8 +3,8 @@
 alter table limena.integrations enable row level security;
 alter table limena.integrations force row level security;
 
--- Not granted, on purpose: DELETE (a disconnected integration stays, without credentials); UPDATE on provider, which the
--- ciphertexts' place depends on; anything to limena_auth.
+-- Not granted, on purpose: DELETE (a disconnected integration stays, without credentials); UPDATE on provider, which
+-- the ciphertexts' place depends on; anything to limena_auth.
 revoke all on limena.integrations from public, limena_app, limena_auth, limena_readonly, limena_maintenance;
 grant select (
     tenant_id, id, provider, label, base_url, scopes, created_at, changed_by, connected_at, disconnected_at, failed_at,

@@ -4,9 +4,9 @@ alter table limena.outbox enable row level security;
 alter table limena.outbox force row level security;
 
 -- Not granted, on purpose: anything to limena_app, limena_auth and limena_maintenance (procedures put mail in,
--- claim_mail hands it out).
+-- claim_mail hands it out); SELECT on id (with the mail key, a token is made of it), recipient and parameters.
 revoke all on limena.outbox from public, limena_app, limena_auth, limena_readonly, limena_maintenance;
-grant select (tenant_id, id, template, created_at, attempts, due_at, delivered_at, abandoned_at)
+grant select (tenant_id, template, created_at, attempts, due_at, delivered_at, abandoned_at)
 on limena.outbox to limena_readonly;
 
 -- What an operator's declared access covers.

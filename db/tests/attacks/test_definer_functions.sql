@@ -211,7 +211,8 @@ select is(
 set local session authorization limena_app;
 select tests.enter_as('a', 'owner');
 select is(
-    limena.read_integrations(p_permission => 'integrations:use')::text ~ encode(tests.ciphertext('a anthropic secret'), 'hex'),
+    limena.read_integrations(p_permission => 'integrations:use')::text
+    ~ encode(tests.ciphertext('a anthropic secret'), 'hex'),
     true,
     'with SQL as limena_app one gets one''s own tenant''s ciphertext'
 );

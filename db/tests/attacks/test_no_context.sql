@@ -80,7 +80,8 @@ select is(
         from unnest('{limena_auth, limena_readonly, limena_maintenance}'::text[]) as r (name)
         cross join
             unnest(array[
-                'limena.enter_session(bytea, uuid, text, inet, text)', 'limena.enter_api_key(bytea, text, inet, text, uuid)',
+                'limena.enter_session(bytea, uuid, text, inet, text)',
+                'limena.enter_api_key(bytea, text, inet, text, uuid)',
                 'limena.current_context()', 'limena.record_denial(text, text)'
             ]) as f (signature)
         where has_function_privilege(r.name, f.signature, 'execute')

@@ -4,7 +4,9 @@ select plan(26);
 
 select tests.make_tenants();
 select tests.make_api_key(p_tenant => 'a', p_name => 'user', p_scopes => '{integrations:use}');
-select tests.make_api_key(p_tenant => 'a', p_name => 'writer', p_scopes => '{integrations:write}', p_creator => 'admin');
+select tests.make_api_key(
+    p_tenant => 'a', p_name => 'writer', p_scopes => '{integrations:write}', p_creator => 'admin'
+);
 
 create function pg_temp.connecting(p_id uuid, p_provider text default 'openai', p_label text default 'Mine')
 returns text
@@ -21,7 +23,9 @@ grant select, insert on prepared to public;
 
 set local role limena_app;
 select is(
-    tests.outcomes('select limena.prepare_integration(''openai'')', '{nobody, viewer, member, admin, owner, user, writer}'),
+    tests.outcomes(
+        'select limena.prepare_integration(''openai'')', '{nobody, viewer, member, admin, owner, user, writer}'
+    ),
     'nobody 42501, viewer 42501, member 42501, admin 1, owner 1, user 42501, writer 1',
     'integrations:write prepares'
 );
@@ -33,7 +37,9 @@ select is(
     'and connects'
 );
 select is(
-    tests.outcomes('select limena.disconnect_integration(''openai'', ''done'')', '{viewer, member, user, admin, owner}'),
+    tests.outcomes(
+        'select limena.disconnect_integration(''openai'', ''done'')', '{viewer, member, user, admin, owner}'
+    ),
     'viewer 42501, member 42501, user 42501, admin P0002, owner P0002',
     'and disconnects: what is connected'
 );
@@ -57,7 +63,8 @@ select
 select is(p.first ->> 'salt', p.second ->> 'salt', 'a tenant has one salt') from prepared as p;
 select is(length(p.first ->> 'salt'), 64, 'of 32 bytes') from prepared as p;
 select is(p.first ->> 'tenant_id', tests.tenant_id('a')::text, 'and the context''s tenant') from prepared as p;
-select isnt(p.first ->> 'integration_id', p.second ->> 'integration_id', 'nothing is taken by preparing') from prepared as p;
+select isnt(p.first ->> 'integration_id', p.second ->> 'integration_id', 'nothing is taken by preparing')
+from prepared as p;
 
 select is(
     limena.connect_integration(
@@ -68,7 +75,16 @@ select is(
         p_secret => tests.ciphertext('connected')
     ) - 'connected_at',
     jsonb_build_object(
-        'id', tests.id('integration', 'new'), 'provider', 'openai', 'state', 'connected', 'label', 'Mine', 'base_url', null,
+        'id',
+        tests.id('integration', 'new'),
+        'provider',
+        'openai',
+        'state',
+        'connected',
+        'label',
+        'Mine',
+        'base_url',
+        null,
         'scopes', null, 'connected_by', tests.user_id('a', 'admin'), 'failed_at', null, 'expires_at', null
     ),
     'what is connected is told, without a ciphertext'
@@ -92,15 +108,19 @@ select is(
     ),
     'the API gets the ciphertext'
 );
-select is(
-    left(tests.error_of(pg_temp.connecting(tests.id('integration', 'new'), 'openai', s.label)), 5),
-    '23514',
-    'a label: ' || s.name
-)
-from (values (' x', 'a space'), (e'a\nb', 'a line end'), (repeat('x', 101), 'too long'), ('', 'none')) as s (label, name);
+select
+    is(
+        left(tests.error_of(pg_temp.connecting(tests.id('integration', 'new'), 'openai', s.label)), 5),
+        '23514',
+        'a label: ' || s.name
+    )
+from
+    (values (' x', 'a space'), (e'a\nb', 'a line end'), (repeat('x', 101), 'too long'), ('', 'none'))
+        as s (label, name);
 
 -- With tokens in the place of a key; a refresh that is under way loses its lease.
-update limena.integrations set refresh_leased_until = now() + interval '1 minute', changed_by = tests.user_id('a', 'admin')
+update limena.integrations set
+    refresh_leased_until = now() + interval '1 minute', changed_by = tests.user_id('a', 'admin')
 where provider = 'openai';
 select limena.connect_integration(
     p_provider => 'openai',

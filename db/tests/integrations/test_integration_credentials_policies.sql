@@ -57,7 +57,9 @@ select is(
     'integrations:read or :write sees that there are some in one tenant'
 );
 select is(
-    tests.outcomes('select ciphertext from limena.integration_credentials', '{viewer, member, admin, owner, writer, user}'),
+    tests.outcomes(
+        'select ciphertext from limena.integration_credentials', '{viewer, member, admin, owner, writer, user}'
+    ),
     'viewer 42501, member 42501, admin 42501, owner 42501, writer 42501, user 42501',
     'nobody reads a ciphertext'
 );
@@ -93,13 +95,15 @@ select is(
     'admin 23503, owner 23503, writer 23503',
     'another tenant''s integration does not exist for one''s own'
 );
-select is(
-    tests.outcomes(
-        format('update limena.integration_credentials set %I = %I', a.attname, a.attname), '{admin, owner, writer, user}'
-    ),
-    'admin 42501, owner 42501, writer 42501, user 42501',
-    'nobody alters ' || a.attname
-)
+select
+    is(
+        tests.outcomes(
+            format('update limena.integration_credentials set %I = %I', a.attname, a.attname),
+            '{admin, owner, writer, user}'
+        ),
+        'admin 42501, owner 42501, writer 42501, user 42501',
+        'nobody alters ' || a.attname
+    )
 from pg_attribute as a
 where a.attrelid = 'limena.integration_credentials'::regclass and a.attnum > 0 and not a.attisdropped
 order by a.attnum;
@@ -125,7 +129,9 @@ select is(tests.outcome('select field from limena.integration_credentials'), '42
 
 set local role limena_owner;
 select is(
-    tests.outcome('select ciphertext from limena.integration_credentials'), '2', 'limena_owner reads, for its procedures'
+    tests.outcome('select ciphertext from limena.integration_credentials'),
+    '2',
+    'limena_owner reads, for its procedures'
 );
 select is(
     tests.outcome('update limena.integration_credentials set key_version = 2'), '2', 'changes, for the rotation'
@@ -138,7 +144,10 @@ set local role postgres;
 update limena.integration_credentials set key_version = 2, ciphertext = tests.ciphertext('other')
 where tenant_id = tests.tenant_id('a');
 select is(
-    (select l.changes from limena.audit_logs as l where l.action = 'integration_credential.resealed'),
+    (
+        select l.changes from limena.audit_logs as l
+        where l.action = 'integration_credential.resealed'
+    ),
     '{"ciphertext": ["[redacted]", "[redacted]"], "key_version": [1, 2]}'::jsonb,
     'a change is in the log, the ciphertext is not'
 );

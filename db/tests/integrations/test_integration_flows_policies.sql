@@ -25,17 +25,21 @@ values (
     sha256('state'), 1, tests.ciphertext('verifier')
 );
 select is(
-    (select l.changes -> 'state_hash' from limena.audit_logs as l where l.action = 'integration_flow.created'),
+    (
+        select l.changes -> 'state_hash' from limena.audit_logs as l
+        where l.action = 'integration_flow.created'
+    ),
     '[null, "[redacted]"]'::jsonb,
     'it is recorded, without its state'
 );
 
 set local role limena_app;
-select is(
-    tests.outcomes(s.statement, '{nobody, viewer, admin, owner}'),
-    'nobody 42501, viewer 42501, admin 42501, owner 42501',
-    s.statement
-)
+select
+    is(
+        tests.outcomes(s.statement, '{nobody, viewer, admin, owner}'),
+        'nobody 42501, viewer 42501, admin 42501, owner 42501',
+        s.statement
+    )
 from (
     values
     ('select id from limena.integration_flows'),
@@ -51,7 +55,9 @@ select is(tests.outcome('select id from limena.integration_flows'), '42501', 'no
 set local role limena_maintenance;
 select is(tests.outcome('select id from limena.integration_flows'), '42501', 'nor does limena_maintenance');
 set local role limena_owner;
-select is(tests.outcome('select ciphertext from limena.integration_flows'), '1', 'limena_owner does, for its procedures');
+select is(
+    tests.outcome('select ciphertext from limena.integration_flows'), '1', 'limena_owner does, for its procedures'
+);
 select is(tests.outcome('delete from limena.integration_flows'), '1', 'and takes them');
 
 select * from finish();

@@ -6,7 +6,9 @@ select plan(24);
 select results_eq(
     $$select tests.policies_of('limena.integrations')$$,
     array[
-        'integrations_delete_owner: delete to limena_owner', 'integrations_insert_app: insert to limena_app', 'integrations_select_app: select to limena_app',
+        'integrations_delete_owner: delete to limena_owner',
+        'integrations_insert_app: insert to limena_app',
+        'integrations_select_app: select to limena_app',
         'integrations_select_owner: select to limena_owner', 'integrations_select_readonly: select to limena_readonly',
         'integrations_update_app: update to limena_app', 'integrations_update_owner: update to limena_owner'
     ],
@@ -21,8 +23,8 @@ select results_eq(
         ' disconnected_at, failed_at, revocation, refresh_leased_until)',
         'limena_app: update (label, base_url, scopes, changed_by, connected_at, disconnected_at, failed_at, revocation,'
         ' refresh_leased_until)',
-        'limena_readonly: select (tenant_id, id, provider, label, base_url, scopes, created_at, changed_by, connected_at,'
-        ' disconnected_at, failed_at, revocation, refresh_leased_until)'
+        'limena_readonly: select (tenant_id, id, provider, label, base_url, scopes, created_at, changed_by,'
+        ' connected_at, disconnected_at, failed_at, revocation, refresh_leased_until)'
     ],
     'exactly these privileges'
 );
@@ -31,7 +33,9 @@ select tests.make_tenants();
 select tests.make_integration(p_tenant => 'a');
 select tests.make_integration(p_tenant => 'b');
 select tests.make_api_key(p_tenant => 'a', p_name => 'reader', p_scopes => '{integrations:read}');
-select tests.make_api_key(p_tenant => 'a', p_name => 'writer', p_scopes => '{integrations:write}', p_creator => 'admin');
+select tests.make_api_key(
+    p_tenant => 'a', p_name => 'writer', p_scopes => '{integrations:write}', p_creator => 'admin'
+);
 select tests.make_api_key(p_tenant => 'a', p_name => 'user', p_scopes => '{integrations:use}');
 
 create function pg_temp.adding(p_tenant text, p_by uuid)
@@ -61,7 +65,9 @@ select is(
     'another''s are not there'
 );
 select is(
-    tests.outcomes(pg_temp.adding('a', tests.user_id('a', 'admin')), '{nobody, viewer, member, admin, reader, writer, user}'),
+    tests.outcomes(
+        pg_temp.adding('a', tests.user_id('a', 'admin')), '{nobody, viewer, member, admin, reader, writer, user}'
+    ),
     'nobody 42501, viewer 42501, member 42501, admin 1, reader 42501, writer 1, user 42501',
     'integrations:write makes one, in one''s own name'
 );
@@ -88,13 +94,14 @@ select is(
     'admin 42501, owner 1',
     'and says who changed it: not that somebody else did'
 );
-select is(
-    tests.outcomes(
-        format('update limena.integrations set %I = %I', c.name, c.name), '{admin, owner, writer}'
-    ),
-    'admin 42501, owner 42501, writer 42501',
-    'nobody alters ' || c.name
-)
+select
+    is(
+        tests.outcomes(
+            format('update limena.integrations set %I = %I', c.name, c.name), '{admin, owner, writer}'
+        ),
+        'admin 42501, owner 42501, writer 42501',
+        'nobody alters ' || c.name
+    )
 from unnest('{tenant_id, id, provider, created_at}'::text[]) as c (name);
 select is(
     tests.outcomes('delete from limena.integrations', '{nobody, viewer, member, admin, owner, writer}'),
@@ -123,11 +130,15 @@ select is(tests.outcome('delete from limena.integrations'), '2', 'and deletes th
 -- What is recorded of it.
 set local role limena_app;
 select tests.enter_as('a');
-update limena.integrations set label = 'changed', refresh_leased_until = now() where provider = 'anthropic';
+update limena.integrations set label = 'changed', refresh_leased_until = now()
+where provider = 'anthropic';
 select tests.leave();
 set local role postgres;
 select is(
-    (select l.changes from limena.audit_logs as l where l.action = 'integration.updated'),
+    (
+        select l.changes from limena.audit_logs as l
+        where l.action = 'integration.updated'
+    ),
     '{"label": ["label of a", "changed"]}'::jsonb,
     'a change is in the log, the lease is not'
 );

@@ -4,10 +4,16 @@ select plan(32);
 
 select tests.make_tenants();
 select tests.make_integration(
-    p_tenant => 'a', p_provider => 'oidc', p_fields => '{access_token, refresh_token}', p_expires_at => now() + interval '1 hour'
+    p_tenant => 'a',
+    p_provider => 'oidc',
+    p_fields => '{access_token, refresh_token}',
+    p_expires_at => now() + interval '1 hour'
 );
 select tests.make_integration(
-    p_tenant => 'b', p_provider => 'oidc', p_fields => '{access_token, refresh_token}', p_expires_at => now() - interval '1 hour'
+    p_tenant => 'b',
+    p_provider => 'oidc',
+    p_fields => '{access_token, refresh_token}',
+    p_expires_at => now() - interval '1 hour'
 );
 select tests.make_api_key(p_tenant => 'a', p_name => 'user', p_scopes => '{integrations:use}');
 select tests.make_api_key(p_tenant => 'a', p_name => 'writer', p_scopes => '{integrations:write}');
@@ -74,18 +80,24 @@ select isnt(u.due ->> 'lease', null, 'the first one is given the lease') from us
 select is((u.busy ->> 'is_due')::boolean, true, 'it is due for the second one, too') from used as u;
 select is(u.busy ->> 'lease', null, 'who is given none') from used as u;
 select ok(
-    (u.due ->> 'lease')::timestamptz between clock_timestamp() + interval '20 seconds' and clock_timestamp() + interval '30 seconds',
+    (u.due ->> 'lease')::timestamptz between clock_timestamp()
+    + interval '20 seconds' and clock_timestamp()
+    + interval '30 seconds',
     'it is for half a minute'
 ) from used as u;
 select tests.leave();
 
 set local role limena_auth;
 select is(pg_temp.settle(null), false, 'nobody settles without a lease');
-select is(pg_temp.settle((u.due ->> 'lease')::timestamptz + interval '1 microsecond'), false, 'or with another') from used as u;
+select is(pg_temp.settle((u.due ->> 'lease')::timestamptz + interval '1 microsecond'), false, 'or with another')
+from used as u;
 select is(pg_temp.settle((u.due ->> 'lease')::timestamptz, 'b'), false, 'or for another tenant') from used as u;
 set local role postgres;
 select is(
-    (select c.ciphertext from limena.integration_credentials as c where c.tenant_id = tests.tenant_id('a') and c.field = 'refresh_token'),
+    (
+        select c.ciphertext from limena.integration_credentials as c
+        where c.tenant_id = tests.tenant_id('a') and c.field = 'refresh_token'
+    ),
     tests.ciphertext('a oidc refresh_token'),
     'nothing was stored by these'
 );
@@ -96,7 +108,8 @@ set local role postgres;
 select results_eq(
     $$select c.field, c.key_version, c.ciphertext from limena.integration_credentials as c
     where c.tenant_id = tests.tenant_id('a') order by c.field$$,
-    $$values ('access_token', 2, tests.ciphertext('refreshed access')), ('refresh_token', 2, tests.ciphertext('rotated refresh'))$$,
+    $$values ('access_token', 2, tests.ciphertext('refreshed access')),
+        ('refresh_token', 2, tests.ciphertext('rotated refresh'))$$,
     'both tokens are the new ones'
 );
 
@@ -104,7 +117,11 @@ select results_eq(
 select pg_temp.expire(interval '0');
 update limena.integrations set refresh_leased_until = clock_timestamp() - interval '1 microsecond'
 where tenant_id = tests.tenant_id('a');
-update used set busy = (select jsonb_build_object('lease', i.refresh_leased_until) from limena.integrations as i where i.tenant_id = tests.tenant_id('a'));
+update used set
+    busy = (
+        select jsonb_build_object('lease', i.refresh_leased_until) from limena.integrations as i
+        where i.tenant_id = tests.tenant_id('a')
+    );
 set local role limena_app;
 select tests.enter_with_key('a', 'user');
 update used set later = limena.use_integration('oidc');
@@ -131,7 +148,8 @@ select results_eq(
 );
 
 -- Connected anew while a refresh is under way: the refresh stores nothing.
-update limena.integrations set failed_at = null where tenant_id = tests.tenant_id('a');
+update limena.integrations set failed_at = null
+where tenant_id = tests.tenant_id('a');
 set local role limena_app;
 select tests.enter_as('a', 'owner');
 update used set later = limena.use_integration('oidc');
@@ -142,19 +160,24 @@ select limena.connect_integration(
 select tests.leave();
 set local role limena_auth;
 select isnt(u.later ->> 'lease', null, 'there was a lease') from used as u;
-select is(pg_temp.settle((u.later ->> 'lease')::timestamptz), false, 'which the new connection took away') from used as u;
+select is(pg_temp.settle((u.later ->> 'lease')::timestamptz), false, 'which the new connection took away')
+from used as u;
 
 -- Without a refresh token, and without an end.
 set local role postgres;
-delete from limena.integration_credentials where tenant_id = tests.tenant_id('a') and field = 'refresh_token';
+delete from limena.integration_credentials
+where tenant_id = tests.tenant_id('a') and field = 'refresh_token';
 select pg_temp.expire(interval '0');
 set local role limena_app;
 select tests.enter_as('a', 'owner');
 select is(
-    limena.use_integration('oidc') - 'credentials' @> '{"is_due": true, "lease": null}', true, 'nothing to refresh with: no lease'
+    limena.use_integration('oidc') - 'credentials' @> '{"is_due": true, "lease": null}',
+    true,
+    'nothing to refresh with: no lease'
 );
 set local role postgres;
-update limena.integration_credentials set expires_at = null where tenant_id = tests.tenant_id('a');
+update limena.integration_credentials set expires_at = null
+where tenant_id = tests.tenant_id('a');
 set local role limena_app;
 select is(
     limena.use_integration('oidc') - 'credentials' @> '{"is_due": false, "expires_in": null}', true, 'no end: never due'
@@ -162,11 +185,13 @@ select is(
 
 -- Frozen: whoever may use it otherwise may not now.
 set local role postgres;
-update limena.tenants set state = 'frozen' where id = tests.tenant_id('a');
+update limena.tenants set state = 'frozen'
+where id = tests.tenant_id('a');
 set local role limena_app;
-select is(
-    tests.outcomes(s.statement, '{owner, user}') !~ ' 1', true, 'in a frozen tenant not: ' || s.statement
-)
+select
+    is(
+        tests.outcomes(s.statement, '{owner, user}') !~ ' 1', true, 'in a frozen tenant not: ' || s.statement
+    )
 from (
     values
     ('select limena.use_integration(''oidc'')'),

@@ -193,8 +193,8 @@ select results_eq(
     where c.relnamespace = 'limena'::regnamespace
         and (x.indisunique or x.indisexclusion)
         and x.indkey[0] <> t.attnum$$)$q$,
-    array['api_keys_key_hash_key', 'invitations_token_hash_key', 'operator_access_ticket_hash_key'],
-    'it is the first of each primary and unique key; hashes of secrets alone are unique without it'
+    array['api_keys_key_hash_key', 'invitations_token_hash_key', 'operator_access_ticket_hash_key', 'outbox_id_key'],
+    'it is the first of each primary and unique key; hashes of secrets and what tokens are made of are unique without it'
 );
 select is_empty(
     $$select c.oid::regclass
@@ -406,7 +406,7 @@ select results_eq(
         'invitations: tenant_id, id, role, invited_by, created_at, expires_at, accepted_at, withdrawn_at',
         'log_in_failures: failures, last_failed_at, blocked_until',
         'memberships: tenant_id, user_id, role, created_at',
-        'operator_access: tenant_id, id, covers_all, user_id, opened_by_xid, opened_at, expires_at, closed_at',
+        'operator_access: tenant_id, id, covers_all, user_id, opened_by_xid, opened_at, expires_at, closed_at, session_id',
         'outbox: tenant_id, id, template, created_at, attempts, due_at, delivered_at, abandoned_at, expires_at',
         'password_resets: id, user_id, created_at, expires_at, used_at',
         'permissions: name, description, works_when_frozen',

@@ -1,7 +1,7 @@
 -- limena.outbox below the API: no role of the API touches it, and limena_readonly sees neither to whom nor what. Fails
 -- without db/policies/platform/outbox.sql.
 begin;
-select plan(24);
+select plan(25);
 
 select results_eq(
     $$select tests.policies_of('limena.outbox')$$,
@@ -18,7 +18,7 @@ select is(tests.row_security_of('limena.outbox'), 'forced', 'row-level security 
 select results_eq(
     $$select tests.privileges_of('limena.outbox')$$,
     array[
-        'limena_readonly: select (tenant_id, id, template, created_at, attempts, due_at, delivered_at, abandoned_at)'
+        'limena_readonly: select (tenant_id, template, created_at, attempts, due_at, delivered_at, abandoned_at)'
     ],
     'exactly these privileges'
 );
@@ -60,11 +60,12 @@ select tests.leave();
 set local role limena_readonly;
 select is(
     tests.outcome(
-        'select tenant_id, id, template, created_at, attempts, due_at, delivered_at, abandoned_at from limena.outbox'
+        'select tenant_id, template, created_at, attempts, due_at, delivered_at, abandoned_at from limena.outbox'
     ),
     '0',
     'limena_readonly sees none before access is declared'
 );
+select is(tests.outcome('select id from limena.outbox'), '42501', 'and no id, of which tokens are made');
 select is(tests.outcome('select recipient from limena.outbox'), '42501', 'and no recipient ever');
 select is(tests.outcome('select parameters from limena.outbox'), '42501', 'and no parameters ever');
 select is(tests.outcome('update limena.outbox set due_at = now()'), '42501', 'and writes none');
