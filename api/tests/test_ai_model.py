@@ -188,8 +188,7 @@ class Quotas(RuleBasedStateMachine):
                 cause, end = self.model.trip
                 assert answer["refused"]["code"] == f"ai_{cause}_exceeded", answer
                 assert datetime.fromisoformat(answer["refused"]["notice"]["until"]) == end
-                at = self.now if end > self.now else self.model.as_of
-                assert answer["refused"]["retry_after"] == max(1, math.ceil((end - at).total_seconds()))
+                assert answer["refused"]["retry_after"] == math.ceil((end - self.now).total_seconds())
                 continue
             assert "refused" not in answer, answer
             self.model.calls.append(self.model.as_of)
