@@ -4,15 +4,19 @@ Every visit fails on an error or a warning of the page, on a violation of its CS
 (`support.console`).
 """
 
+import csv
+import json
 import re
 from collections.abc import Iterator
 from dataclasses import replace
 from html import escape
+from pathlib import Path
+from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit
 
 import httpx
 import pytest
-from playwright.sync_api import Dialog, Page, Route, expect
+from playwright.sync_api import Dialog, Download, Page, Route, expect
 
 from limena.pages import PAGES
 from support.api import Api, make_demo, serve
@@ -309,6 +313,79 @@ def test_a_change_is_told_as_before_and_after(console: Api, browser: Browser) ->
         expect(visit.page.get_by_text("The role is changed.")).to_be_visible()
 
 
+def rows_of_the_api(client: httpx.Client, **filters: str) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = []
+    after: str | None = None
+    while True:
+        page = client.get("/api/v1/audit-logs", params={**filters, **({"after": after} if after else {})}).json()
+        rows += page["items"]
+        after = page["next"]
+        if after is None:
+            return rows
+
+
+def test_an_export_has_the_rows_that_the_api_has(console: Api, browser: Browser, tmp_path: Path) -> None:
+    owner = console.person("admin")
+    console.make_key("members:read", role="admin")
+    with browser.visit("/settings/audit-log?entity_type=api_key", person=owner) as visit:
+        with visit.page.expect_download() as download:
+            visit.page.get_by_role("button", name="Export CSV").click()
+        expect(visit.page.get_by_text("The export is complete.")).to_be_visible()
+        expect(visit.page.get_by_role("dialog")).to_have_count(0)
+        assert re.fullmatch(r"audit-log-\d{4}-\d\d-\d\d\.csv", download.value.suggested_filename)
+        download.value.save_as(tmp_path / "log.csv")
+    with (tmp_path / "log.csv").open(encoding="utf-8", newline="") as file:
+        exported = list(csv.DictReader(file))
+    with owner.client() as client:
+        rows = rows_of_the_api(client, entity_type="api_key")
+    assert len(rows) >= 3
+    texts = ("id", "action", "actor_type", "actor_id", "actor_label", "entity_type", "entity_id", "request_id", "ip")
+    assert [[one[name] for name in texts] for one in exported] == [[one[name] or "" for name in texts] for one in rows]
+    assert [json.loads(one["changes"]) for one in exported] == [one["changes"] for one in rows]
+
+
+def test_an_export_tells_how_far_it_is_and_is_cancelled(console: Api, browser: Browser) -> None:
+    with browser.visit("/settings/audit-log", person=console.person()) as visit:
+        downloads: list[Download] = []
+        visit.page.on("download", lambda one: downloads.append(one))
+        network = visit.context.new_cdp_session(visit.page)
+        slow = {"offline": False, "latency": 0, "downloadThroughput": 2_000, "uploadThroughput": -1}
+        network.send("Network.enable")
+        network.send("Network.emulateNetworkConditions", slow)
+        visit.page.get_by_role("button", name="Export CSV").click()
+        dialog = visit.page.get_by_role("dialog")
+        expect(dialog.get_by_text(re.compile(r"\d+ rows, [\d.,]+ k?B so far"))).to_be_visible(timeout=15_000)
+        dialog.get_by_role("button", name="Cancel").click()
+        expect(visit.page.get_by_text("The export was cancelled.")).to_be_visible()
+        expect(dialog).to_have_count(0)
+        network.send("Network.emulateNetworkConditions", {**slow, "downloadThroughput": -1})
+        assert downloads == []
+
+
+def test_the_log_is_verified_and_an_alteration_is_found(console: Api, browser: Browser) -> None:
+    newcomer = register(console)
+    with browser.visit("/settings/audit-log", person=newcomer) as visit:
+        expect(visit.page.get_by_text("Not sealed yet")).to_be_visible()
+    with console.database.connect("limena_maintenance") as maintenance:
+        for _ in range(2):  # the first run sets the fence
+            maintenance.execute("select limena.seal_audit_log()")
+    with browser.visit("/settings/audit-log", person=newcomer) as visit:
+        page = visit.page
+        expect(page.get_by_text("up to").first).to_contain_text("not verified since you came")
+        page.get_by_role("button", name="Verify now").click()
+        expect(page.get_by_text("sealed rows are as they were written.")).to_be_visible()
+        with console.database.connect() as superuser:
+            superuser.execute(
+                """update limena.audit_logs set user_agent = 'another' where tenant_id = %s
+                and action = 'tenant.created'""",
+                [newcomer.tenant_id],
+            )
+        page.get_by_role("button", name="Verify now").click()
+        expect(page.get_by_text("This log was changed after it was sealed")).to_be_visible()
+        expect(page.get_by_text("Row altered:")).to_be_visible()
+        assert visit.axe() == []
+
+
 def test_an_operators_access_stands_out_in_the_tenants_log(console: Api, browser: Browser) -> None:
     owner = console.person()
     with console.database.connect("limena_readonly") as operator:
@@ -374,6 +451,8 @@ def test_the_banner_tells_of_a_trip_within_a_minute_and_goes_with_it(console: Ap
         owners.page.get_by_role("button", name="Switch AI on").click()
         owners.page.get_by_role("dialog").get_by_role("button", name="Switch on").click()
         expect(owners_banner).to_be_empty()
+        with owner.client() as client:  # the platform's limit, which is none of one's own
+            assert client.patch("/api/v1/ai/settings", json={"calls_per_hour": 500}).status_code == 200
 
 
 def test_limits_are_lowered_and_use_is_told(console: Api, browser: Browser) -> None:

@@ -97,17 +97,17 @@ def take(browser: Browser, dev: dict[str, Any]) -> None:
         if theme == "dark":
             trip(visit_api=api(browser.base_url, demo["api_key"]))
         with browser.visit("/", theme=theme, size=size) as visit:
-            if theme == "light":
-                shoot(visit, f"log-in{suffix}")
+            if (theme, size) == ("light", WIDE):
+                shoot(visit, "log-in")
             visit.log_in(owner.email, owner.password)
             shoot(visit, f"overview{suffix}")
-            for page in ("audit-log", "ai") if theme == "dark" else ("members", "audit-log", "ai"):
+            for page in ("ai",) if theme == "dark" else ("members", "audit-log", "ai"):
                 visit.go(f"/settings/{page}")
                 if page == "audit-log":
                     visit.page.locator("summary.event-head").filter(has_text="role changed").first.click()
                 shoot(visit, f"{page}{suffix}")
             if theme == "light" and size == WIDE:
-                for page in ("integrations", "security", "tenant"):
+                for page in ("integrations", "security"):
                     visit.go(f"/settings/{page}")
                     shoot(visit, page)
                 visit.go("/settings/api-keys")
@@ -134,7 +134,8 @@ def show_new_key(visit: Visit, name: str) -> None:
     dialog = page.get_by_role("dialog")
     dialog.get_by_role("textbox", name="Name").fill("Made for a picture")
     dialog.get_by_label("members:read").check()
-    page.screenshot(path=FOLDER / f"{name.replace('new-key', 'scopes')}.png")
+    if "narrow" not in name:
+        page.screenshot(path=FOLDER / "scopes.png")
     dialog.get_by_role("button", name="Create", exact=True).click()
     key = page.locator(".key")
     key.wait_for()
@@ -150,6 +151,8 @@ def show_new_key(visit: Visit, name: str) -> None:
 
 def main() -> None:
     FOLDER.mkdir(exist_ok=True)
+    for old in FOLDER.glob("*.png"):
+        old.unlink()
     folder = Path(tempfile.mkdtemp(prefix="limena-screenshots-"))
     folder.chmod(0o711)
     running = live.start(folder / "dev", embedded_bin_dir())
