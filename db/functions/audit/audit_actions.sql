@@ -25,6 +25,7 @@ with events as (
             'AI is no longer paused: by time, by hand or by a higher limit', '{cause, by, reason}'
         ),
         ('ai_quota.warned', 'warning', 'Most of the month''s AI tokens are used or reserved', '{percent, limit}'),
+        ('ai_usage.exported', 'notice', 'Somebody exported the AI usage', '{format, filters}'),
         ('ai_settings.administered', 'warning', 'A platform admin changed the AI switch or limits', '{reason}'),
         ('api_key.revoked', 'notice', 'An API key was switched off', '{}'),
         ('api_key.rotated', 'notice', 'An API key got a successor, and ends after a grace', '{}'),
@@ -53,6 +54,8 @@ with events as (
         ('invitation.withdrawn', 'notice', 'An invitation was withdrawn, or replaced by a later one', '{}'),
         ('master_key.rotated', 'notice', 'Credentials were put under another master key', '{resealed, unreadable}'),
         ('master_key.rotation_begun', 'notice', 'A rotation of the master key began', '{resealed, unreadable}'),
+        ('maintenance.partitions_made', 'info', 'Months of the logs were made ahead of time', '{partitions}'),
+        ('maintenance.pruned', 'info', 'Rows whose time is over were removed', '{rows}'),
         ('membership.role_changed', 'notice', 'A member got another role', '{}'),
         (
             'operator.access_opened', 'warning',
