@@ -148,6 +148,7 @@ def test_every_route_that_changes_something(api: Api) -> None:
 
 READ_ONLY_OR_LISTED = {
     "ai_clock": "reads",
+    "begin_ai_usage_export": "sets filters for the transaction",
     "begin_audit_export": "sets filters for the transaction",
     "begin_log_in": "counts; what comes of the attempt is recorded",
     "claim_mail": "the outbox's delivery state",
