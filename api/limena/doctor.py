@@ -286,11 +286,11 @@ def _database(connection: Connection, source: Source) -> Iterator[str]:
     yield from _server(connection, source)
     try:
         yield from _rows(connection, _SELF_CHECK)
-        yield from _rows(connection, _AI_QUOTAS)
         yield from role_settings(connection)
         yield from _rows(connection, _CATALOG_FUNCTIONS, names=list(CATALOG_FUNCTIONS))
         yield from _version_of_files(connection)
         yield from _bodies(connection, source)
+        yield from _rows(connection, _AI_QUOTAS)  # reads rows, which a setting that was just reported may forbid
     except (errors.UndefinedFunction, errors.InvalidSchemaName, errors.UndefinedObject):
         yield "database: Limena is not deployed here, or is of another version: run limena deploy"
     except psycopg.Error as error:
