@@ -1,27 +1,22 @@
--- The policy says who may; which columns, the grant.
-create or replace function limena.update_tenant(p_name text)
+-- The policy says who may rename; set_audit_retention(), who may say how long the log is kept. What is NULL stays.
+create or replace function limena.update_tenant(p_name text default null, p_audit_retention_days integer default null)
 returns jsonb
 language plpgsql
 volatile
 security invoker
 set search_path = pg_catalog, pg_temp
 as $$
-declare
-    v_tenant jsonb;
 begin
     perform limena.require('tenant:write');
-    update limena.tenants as t
-    set name = p_name
-    where t.id = (select limena.current_tenant_id())
-    returning jsonb_build_object(
-        'id', t.id,
-        'name', t.name,
-        'state', t.state,
-        'created_at', t.created_at,
-        'deletion_due_at', t.deletion_due_at
-    )
-    into v_tenant;
-    return v_tenant;
+    if p_audit_retention_days is not null then
+        perform limena.set_audit_retention(p_audit_retention_days);
+    end if;
+    if p_name is not null then
+        update limena.tenants as t
+        set name = p_name
+        where t.id = (select limena.current_tenant_id());
+    end if;
+    return limena.describe_tenant();
 exception
     -- By the name that the field has here: at a registration it is tenant_name.
     when check_violation then
@@ -30,7 +25,7 @@ exception
 end;
 $$;
 
-comment on function limena.update_tenant(text) is
-'Renames the current tenant. Raises 42501 without tenant:write, LM001 when it is frozen, 22023 or 23502 for a bad name.';
+comment on function limena.update_tenant(text, integer) is
+'Renames the current tenant, or says how long its audit log is kept (from 30 to 3650 days; that is the owner''s). Raises 42501 without tenant:write, or without tenant:own for the log; LM001 when the tenant is frozen; 22023 for a bad value.';
 
-grant execute on function limena.update_tenant(text) to limena_app;
+grant execute on function limena.update_tenant(text, integer) to limena_app;

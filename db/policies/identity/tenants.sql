@@ -4,9 +4,11 @@ alter table limena.tenants enable row level security;
 alter table limena.tenants force row level security;
 
 -- Not granted, on purpose: INSERT (a tenant comes with its owner, through register_user); DELETE, and UPDATE on the
--- state (delete_tenant, restore_tenant and the platform's procedures change it); anything to limena_auth.
+-- state (delete_tenant, restore_tenant and the platform's procedures change it) and on the retention of the log
+-- (set_audit_retention); anything to limena_auth.
 revoke all on limena.tenants from public, limena_app, limena_auth, limena_readonly, limena_maintenance;
-grant select (id, name, state, created_at, deletion_due_at) on limena.tenants to limena_app, limena_readonly;
+grant select (id, name, state, created_at, deletion_due_at, audit_retention_days)
+on limena.tenants to limena_app, limena_readonly;
 grant update (name) on limena.tenants to limena_app;
 
 -- Whoever is inside may know where: no permission is asked for.

@@ -41,6 +41,7 @@ select is(
             'current_session_user_id',
             'current_tenant_id',
             'current_user_id',
+            'set_audit_retention',
             'delete_tenant',
             'deployed_digest',
             'enter_api_key',

@@ -49,6 +49,7 @@ select results_eq(
         'v limena.ai_quota_states',
         'v limena.audit_actions',
         'v limena.audit_export',
+        'v limena.function_report',
         'v limena.isolation_report',
         'v limena.permission_matrix',
         'v limena_private.audit_digests',
@@ -319,6 +320,8 @@ select results_eq(
         'limena.audit_actions limena_readonly: select on the table',
         'limena.audit_export limena_app: select on the table',
         'limena.audit_export limena_readonly: select on the table',
+        'limena.function_report limena_maintenance: select on the table',
+        'limena.function_report limena_readonly: select on the table',
         'limena.integration_credentials limena_app: delete on the table',
         'limena.integration_credentials limena_app: insert (tenant_id, integration_id, field, key_version, ciphertext,'
         ' expires_at)',
