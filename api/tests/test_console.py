@@ -23,7 +23,7 @@ from support.api import Api, make_demo, serve
 from support.console import NARROW, WIDE, Browser, Visit, open_browser
 from support.databases import Database, create_database
 from support.oauth import Provider
-from support.people import PASSWORD, mail_token, new_registration, register
+from support.people import PASSWORD, ask_to_register, mail_token, new_registration, register
 
 
 @pytest.fixture(scope="module")
@@ -812,3 +812,80 @@ def test_a_page_that_is_none(console: Api, browser: Browser) -> None:
     with browser.visit("/", person=console.person("viewer")) as visit:
         visit.page.evaluate("history.pushState(null, '', '/nowhere'); dispatchEvent(new PopStateEvent('popstate'))")
         expect(visit.page.get_by_role("heading", name="There is no such page")).to_be_visible()
+
+
+# Pages that mails link to
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+def test_someone_registers_and_changes_the_password(console: Api, browser: Browser) -> None:
+    body = new_registration()
+    with browser.visit("/register", expects={422}) as visit:
+        page = visit.page
+        page.get_by_label("Your name").fill(body["display_name"])
+        page.get_by_label("E-mail address").fill(body["email"])
+        page.get_by_role("textbox", name="Password").fill("password1234")
+        page.get_by_label("Name of your tenant").fill(body["tenant_name"])
+        page.get_by_role("button", name="Create account").click()
+        expect(page.get_by_role("textbox", name="Password")).to_be_focused()
+        expect(page.locator(".field .error:not(:empty)")).to_have_count(1)
+        page.get_by_role("textbox", name="Password").fill(PASSWORD)
+        page.get_by_role("button", name="Create account").click()
+        expect(page.get_by_role("heading", name=body["tenant_name"])).to_be_visible()
+        page.get_by_role("link", name="Security").click()
+        visit.settle()
+        page.get_by_label("Current password").fill("not this one at all")
+        page.get_by_label("New password").fill("seven violet umbrellas hum")
+        page.get_by_role("button", name="Change password").click()
+        expect(page.get_by_text("This is wrong.")).to_be_visible()
+        page.get_by_label("Current password").fill(PASSWORD)
+        page.get_by_role("button", name="Change password").click()
+        expect(page.get_by_text("Your password is changed")).to_be_visible()
+
+
+def test_sessions_are_ended_one_by_one_and_all_at_once(console: Api, browser: Browser) -> None:
+    newcomer = register(console)
+    with browser.visit("/settings/security", person=newcomer) as visit:
+        with browser.visit("/settings/security", person=newcomer, expects={401}) as other:
+            visit.page.reload()
+            visit.settle()
+            rows = visit.page.get_by_role("row").filter(has_text="Chrome on Linux")
+            rows.filter(has_not_text="This one").get_by_role("button", name="End").click()
+            visit.page.get_by_role("dialog").get_by_role("button", name="End session").click()
+            expect(rows).to_have_count(1)
+            other.page.get_by_role("link", name="Members").click()
+            expect(other.page.get_by_role("heading", name="Log in")).to_be_visible()
+        visit.page.get_by_role("button", name="Sign out everywhere").click()
+        visit.page.get_by_role("dialog").get_by_role("button", name="Sign out").click()
+        expect(visit.page.get_by_role("heading", name="Log in")).to_be_visible()
+    assert newcomer.client.get("/api/v1/me").status_code == 401
+
+
+def test_a_link_is_followed_in_another_browser(console: Api, browser: Browser) -> None:
+    """Whoever follows it chooses the password: the one that was given at the registration may be a stranger's."""
+    token = ask_to_register(console)
+    with browser.visit(f"/verify#token={token}", expects={422}) as visit:
+        page = visit.page
+        assert token not in stored(page)
+        page.get_by_role("button", name="Confirm").click()
+        page.get_by_role("textbox", name="Password").fill(PASSWORD)
+        page.get_by_role("button", name="Confirm").click()
+        expect(page.get_by_role("heading", name="Waiting")).to_be_visible()
+
+
+def test_a_forgotten_password_is_set_anew(console: Api, browser: Browser) -> None:
+    newcomer = register(console)
+    with browser.visit("/password-reset") as visit:
+        visit.page.get_by_label("E-mail address").fill(newcomer.email)
+        visit.page.get_by_role("button", name="Send the link").click()
+        expect(visit.page.get_by_text("a link is on its way")).to_be_visible()
+        token = mail_token(console, newcomer.email, "password_reset")
+        visit.page.goto("about:blank")
+        visit.go(f"/password-reset#token={token}")
+        assert token not in stored(visit.page)
+        visit.page.get_by_label("New password").fill("seven violet umbrellas hum")
+        visit.page.get_by_role("button", name="Set password").click()
+        expect(visit.page.get_by_text("Your password is set.")).to_be_visible()
+        visit.page.get_by_role("link", name="Log in").click()
+        visit.log_in(newcomer.email, "seven violet umbrellas hum")
+        assert heading(visit.page) == newcomer.registration["tenant_name"]

@@ -25,6 +25,7 @@ with events as (
             'AI is no longer paused: by time, by hand or by a higher limit', '{cause, by, reason}'
         ),
         ('ai_quota.warned', 'warning', 'Most of the month''s AI tokens are used or reserved', '{percent, limit}'),
+        ('ai_usage.exported', 'notice', 'Somebody exported the AI usage', '{format, filters}'),
         ('ai_settings.administered', 'warning', 'A platform admin changed the AI switch or limits', '{reason}'),
         ('api_key.revoked', 'notice', 'An API key was switched off', '{}'),
         ('api_key.rotated', 'notice', 'An API key got a successor, and ends after a grace', '{}'),

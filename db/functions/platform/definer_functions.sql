@@ -43,6 +43,7 @@ from (
     ('limena.release_ai_call', 'limena_app'),
     ('limena.update_ai_settings', 'limena_app'),
     ('limena.reset_ai_quota', 'limena_app'),
+    ('limena.export_ai_usage', 'limena_app'),
     ('limena.is_platform_admin', 'limena_app'),
     ('limena.list_tenants', 'limena_app'),
     ('limena.administer_tenant', 'limena_auth'),

@@ -47,6 +47,7 @@ select results_eq(
         'r limena_private.tenant_salts',
         'v limena.ai_limits',
         'v limena.ai_quota_states',
+        'v limena.ai_usage_export',
         'v limena.audit_actions',
         'v limena.audit_export',
         'v limena.function_report',
@@ -310,6 +311,8 @@ select results_eq(
         'limena.ai_limits limena_readonly: select on the table',
         'limena.ai_quota_states limena_app: select on the table',
         'limena.ai_quota_states limena_readonly: select on the table',
+        'limena.ai_usage_export limena_app: select on the table',
+        'limena.ai_usage_export limena_readonly: select on the table',
         'limena.api_key_uses limena_app: insert (tenant_id, api_key_id)',
         'limena.api_keys limena_app: insert (tenant_id, id, name, prefix, last_four, scopes, key_hash,'
         ' created_by, expires_at, calls_per_minute)',
