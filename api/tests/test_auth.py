@@ -203,6 +203,20 @@ def test_a_spent_token_ends_the_family_once_its_grace_is_over(api: Api) -> None:
     assert "session.refresh_reused" in audited(api, new.tenant_id)
 
 
+def test_a_slow_tab_is_given_no_spent_token(api: Api) -> None:
+    """Two refreshes while its own was on the way: with the first successor in the cookie, the next refresh after the
+    grace would end the session. Would fail if a repeat always gave out its successor."""
+    new = register(api)
+    first = new.refresh_cookie
+    second = cookie_of(refresh_with(api, first))
+    third = cookie_of(refresh_with(api, second))
+    slow = refresh_with(api, first)
+    assert slow.status_code == 200
+    assert "set-cookie" not in slow.headers
+    assert me(api, json_of(slow)["access_token"]).status_code == 200
+    assert refresh_with(api, third).status_code == 200
+
+
 def test_a_family_ends_30_days_after_the_log_in(api: Api) -> None:
     new = register(api)
     with api.database.connect() as connection:

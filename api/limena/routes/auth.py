@@ -286,12 +286,13 @@ async def refresh(request: Request) -> Response:
             refusal = refusal or problem
             continue
         response = _json(_bearer(access_token))
-        _set_refresh_cookie(services, response, refresh_token, expires_at)
+        if refresh_token is not None:
+            _set_refresh_cookie(services, response, refresh_token, expires_at)
         return response
     raise refusal or Problem("session_revoked")
 
 
-async def _refresh_once(request: Request, services: Services, shown: RefreshToken) -> tuple[str, str, datetime]:
+async def _refresh_once(request: Request, services: Services, shown: RefreshToken) -> tuple[str, str | None, datetime]:
     pending = services.refreshes.get(shown.token_id)
     if pending is None:
         pending = asyncio.ensure_future(_refresh(request, services, shown))
@@ -301,13 +302,13 @@ async def _refresh_once(request: Request, services: Services, shown: RefreshToke
     return await asyncio.shield(pending)
 
 
-def _forget_refresh(services: Services, token_id: str, done: asyncio.Future[tuple[str, str, datetime]]) -> None:
+def _forget_refresh(services: Services, token_id: str, done: asyncio.Future[tuple[str, str | None, datetime]]) -> None:
     del services.refreshes[token_id]
     if not done.cancelled():
         done.exception()  # looked at here, for whoever asked may be gone
 
 
-async def _refresh(request: Request, services: Services, shown: RefreshToken) -> tuple[str, str, datetime]:
+async def _refresh(request: Request, services: Services, shown: RefreshToken) -> tuple[str, str | None, datetime]:
     successor = successor_id(services.refresh_key, shown.token_id)
     hashes = {
         "p_token_hash": encode(secret_hash(shown.token_id)),
@@ -324,11 +325,22 @@ async def _refresh(request: Request, services: Services, shown: RefreshToken) ->
     if session["outcome"] == "reused":
         raise Problem("session_revoked", "This refresh token was used before, so its session has ended. Log in again.")
     issued_at, expires_at = (datetime.fromtimestamp(session[name], UTC) for name in ("issued_at", "expires_at"))
+    user_id, tenant_id = UUID(session["user_id"]), session["tenant_id"] and UUID(session["tenant_id"])
+    if session["outcome"] == "superseded":  # the browser has a newer refresh token than any that could be given here
+        access_token = await run_in_threadpool(
+            issue_access_token,
+            services.keys,
+            issuer=services.settings.base_url,
+            user_id=user_id,
+            tenant_id=tenant_id,
+            session_secret=shown.session_secret,
+        )
+        return access_token, None, expires_at
     access_token, refresh_token = await run_in_threadpool(
         _issue_tokens,
         services,
-        user_id=UUID(session["user_id"]),
-        tenant_id=session["tenant_id"] and UUID(session["tenant_id"]),
+        user_id=user_id,
+        tenant_id=tenant_id,
         secret=shown.session_secret,
         token_id=successor,
         issued_at=issued_at,
@@ -780,7 +792,8 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
         summary="Refresh",
         description=(
             "A new access token, and a new refresh token in the cookie. A refresh token is good once; for 10 seconds "
-            "after, it yields the same successor again, and later it ends the session."
+            "after, it yields the same successor again, or, when that was used as well, no cookie: the browser has a newer "
+            "one. Later it ends the session."
         ),
         caller=Caller.REFRESH_COOKIE,
         handler=refresh,
