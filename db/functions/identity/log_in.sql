@@ -52,7 +52,6 @@ begin
         raise exception 'the log-in is not valid' using errcode = '28000';
     end if;
 
-    -- Before there is a session, which makes this place known.
     if p_was_counted then
         perform limena_private.take_back_attempt(
             p_email => v_user.email, p_ip => p_ip, p_device_hash => p_device_hash
