@@ -1,18 +1,20 @@
--- The policy says who may; which columns, the grant.
+-- SECURITY DEFINER because limena_app may not update tenants: whoever may can hold the lock that freezing, and every
+-- change of members, waits for.
 create or replace function limena.update_tenant(p_name text)
 returns jsonb
 language plpgsql
 volatile
-security invoker
+security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare
+    v_tenant_id uuid := limena.tenant_with('tenant:write');
     v_tenant jsonb;
 begin
-    perform limena.require('tenant:write');
+    perform limena_private.lock_own_tenant(v_tenant_id, 'tenant:write');
     update limena.tenants as t
     set name = p_name
-    where t.id = (select limena.current_tenant_id())
+    where t.id = v_tenant_id
     returning jsonb_build_object(
         'id', t.id,
         'name', t.name,
