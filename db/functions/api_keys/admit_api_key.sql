@@ -19,9 +19,9 @@ declare
 begin
     begin
         perform from limena.tenants as t where t.id = new.tenant_id for share;
-        raise exception 'the lock is let go' using errcode = 'LM000';
+        raise exception 'the lock is let go';
     exception
-        when sqlstate 'LM000' then null;
+        when raise_exception then null;
     end;
     -- Whoever else may insert is trusted.
     if pg_has_role(v_caller, 'limena_app', 'MEMBER') and not (select r.rolsuper from pg_roles as r where r.rolname = v_caller) then
