@@ -56,6 +56,17 @@ class Database:
     def api(self, *, bcrypt_cost: int = BCRYPT_COST, environment: Mapping[str, str] | None = None) -> Iterator[int]:
         """The API in front of it, as a process; yields its port."""
         port = free_port()
+        process = self.start_api(port, bcrypt_cost=bcrypt_cost, environment=environment)
+        try:
+            yield port
+        finally:
+            process.terminate()
+            process.wait(timeout=30)
+
+    def start_api(
+        self, port: int, *, bcrypt_cost: int = BCRYPT_COST, environment: Mapping[str, str] | None = None
+    ) -> subprocess.Popen[bytes]:
+        """The same for a caller that ends it."""
         base_url = f"http://127.0.0.1:{port}"
         variables = os.environ | self._variables(base_url, bcrypt_cost) | dict(environment or {})
         process = subprocess.Popen([sys.executable, "-m", "bench.server", str(port)], env=variables)
@@ -63,15 +74,14 @@ class Database:
             for _ in range(300):
                 try:
                     urllib.request.urlopen(f"{base_url}/readyz", timeout=5).close()
-                    break
+                    return process
                 except OSError:
                     time.sleep(0.1)
-            else:
-                raise RuntimeError("the server did not become ready within 30 seconds")
-            yield port
-        finally:
-            process.terminate()
-            process.wait(timeout=30)
+            raise RuntimeError("the server did not become ready within 30 seconds")
+        except BaseException:
+            process.kill()
+            process.wait()
+            raise
 
     def _variables(self, base_url: str, bcrypt_cost: int) -> dict[str, str]:
         return {

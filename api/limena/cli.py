@@ -13,10 +13,22 @@ import sys
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from uuid import UUID
 
 import psycopg
 
-from limena import __version__, calibration, jwt_key_files, logs, master_key_files, master_key_rotation, serve, worker
+from limena import (
+    __version__,
+    audit_commands,
+    calibration,
+    jwt_key_files,
+    logs,
+    master_key_files,
+    master_key_rotation,
+    serve,
+    worker,
+)
+from limena.audit_commands import AuditCommandError
 from limena.config import ConfigError, OperatorSettings, WorkerSettings
 from limena.demo import DemoError
 from limena.deploy import DeployError, deploy, plan, print_script
@@ -30,6 +42,7 @@ from limena.serve import DEFAULT_HOST, ServeError
 from limena.vault import Vault
 
 EXPECTED_ERRORS = (
+    AuditCommandError,
     ConfigError,
     DemoError,
     DeployError,
@@ -92,6 +105,19 @@ def _parser() -> argparse.ArgumentParser:
     working = commands.add_parser("worker", help="deliver mail and do maintenance; any number may run")
     _add_data_dir(working)
     working.set_defaults(command=_worker)
+
+    audit = commands.add_parser("audit", help="the audit log")
+    audit_commands = audit.add_subparsers(metavar="COMMAND", required=True)
+    verifying = audit_commands.add_parser("verify", help="hold the log to its seals; one line a finding")
+    verifying.add_argument("--tenant", type=UUID, metavar="ID", help="of one tenant; else of all")
+    _add_data_dir(verifying)
+    verifying.set_defaults(command=_verify_audit_log)
+    exporting = audit_commands.add_parser("export", help="write a tenant's log as CSV; the tenant finds that you did")
+    exporting.add_argument("--tenant", type=UUID, metavar="ID", required=True)
+    exporting.add_argument("--reason", required=True, help="why; it stands in the tenant's log")
+    exporting.add_argument("--out", type=Path, metavar="FILE", help="a new file; else to stdout")
+    _add_data_dir(exporting)
+    exporting.set_defaults(command=_export_audit_log)
 
     user = commands.add_parser("user", help="users")
     user_commands = user.add_subparsers(metavar="COMMAND", required=True)
@@ -203,6 +229,32 @@ def _worker(options: argparse.Namespace, env: Mapping[str, str]) -> int:
         settings = WorkerSettings.from_env(_environment(options.data_dir, env, stack))
         logs.configure(sys.stdout)
         worker.run(worker.create_worker(settings, mail_folder=mail_folder(options.data_dir or DEFAULT_DATA_DIR)))
+    return 0
+
+
+def _verify_audit_log(options: argparse.Namespace, env: Mapping[str, str]) -> int:
+    with ExitStack() as stack:
+        settings = OperatorSettings.from_env(_environment(options.data_dir, env, stack))
+        if settings.maintenance_dsn is None:
+            raise ConfigError(["LIMENA_MAINTENANCE_DSN is not set: it is the DSN that verifies the log."])
+        bar = master_key_rotation.ProgressBar()
+        findings = list(audit_commands.verify(settings.maintenance_dsn, options.tenant, progress=bar))
+    for finding in findings:
+        _echo(str(finding))
+    if findings:
+        return 1
+    _echo("intact: every sealed row is as it was sealed, and none is missing or was added")
+    return 0
+
+
+def _export_audit_log(options: argparse.Namespace, env: Mapping[str, str]) -> int:
+    with ExitStack() as stack:
+        settings = OperatorSettings.from_env(_environment(options.data_dir, env, stack))
+        if settings.readonly_dsn is None:
+            raise ConfigError(["LIMENA_READONLY_DSN is not set: it is the DSN of an operator who may read."])
+        audit_commands.export(
+            settings.readonly_dsn, options.tenant, options.reason, options.out, stdout=sys.stdout.buffer
+        )
     return 0
 
 

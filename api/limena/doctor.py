@@ -61,6 +61,50 @@ _AI_QUOTAS: Final[LiteralString] = """
     order by 1
 """
 
+_AUDIT_LOG: Final[LiteralString] = "select 'audit log: ' || c.finding from limena.check_audit_log() as c (finding)"
+
+# Limena's own relations are self_check's; these are what somebody put beside them.
+_UNPROTECTED: Final[LiteralString] = """
+    select format('isolation: %s.%s: %s', i.schema_name, i.relation_name, i.verdict)
+    from limena.isolation_report as i
+    where i.schema_name <> 'limena' and i.verdict <> 'ok'
+    order by 1
+"""
+_OPEN_FUNCTIONS: Final[LiteralString] = """
+    select format('functions: %s.%s(%s): %s', f.schema_name, f.function_name, f.arguments, f.verdict)
+    from limena.function_report as f
+    where f.verdict <> 'ok' and f.schema_name not in ('limena', 'limena_private')
+    order by 1
+"""
+
+# An old snapshot keeps vacuum from removing what nobody else can see any more, and the log from being sealed. Each role
+# sees its own sessions; a superuser all of them.
+_OLD_SNAPSHOTS: Final[LiteralString] = """
+    select format(
+        'vacuum: process %s (%s, %s) has held a snapshot for %s: end it',
+        a.pid,
+        a.usename,
+        coalesce(nullif(a.application_name, ''), 'no name'),
+        date_trunc('second', now() - a.xact_start)
+    )
+    from pg_stat_activity as a
+    where a.datname = current_database()
+        and a.xact_start < now() - interval '1 hour'
+        and coalesce(a.backend_xmin, a.backend_xid) is not null
+    union all
+    select format(
+        'vacuum: the transaction %L has been prepared for %s: commit it or roll it back',
+        p.gid, date_trunc('second', now() - p.prepared)
+    )
+    from pg_prepared_xacts as p
+    where p.database = current_database() and p.prepared < now() - interval '1 hour'
+    union all
+    select format('vacuum: the replication slot %s holds back vacuum, and nobody reads it', s.slot_name)
+    from pg_replication_slots as s
+    where not s.active and (s.xmin is not null or s.catalog_xmin is not null)
+    order by 1
+"""
+
 # What a role of ours may have set for itself (ALTER ROLE … SET): the API overrides what matters, other clients do not.
 _ROLE_SETTINGS: Final[LiteralString] = r"""
     select format(
@@ -75,6 +119,9 @@ _ROLE_SETTINGS: Final[LiteralString] = r"""
     inner join pg_roles as r on s.setrole = r.oid
     left join pg_database as d on s.setdatabase = d.oid
     where r.rolname like 'limena\_%'
+        or not r.rolsuper and (
+            pg_has_role(r.oid, 'limena_readonly', 'MEMBER') or pg_has_role(r.oid, 'limena_maintenance', 'MEMBER')
+        )
     order by r.rolname, d.datname
 """
 
@@ -178,6 +225,7 @@ def find_problems(env: Mapping[str, str]) -> list[str]:
             except psycopg.Error as error:
                 findings.append(f"connection: {_name(role)}: {_sentence(error)}")
         findings += _log_ins(connections)
+        findings += sorted({line for connection in connections.values() for line in _rows(connection, _OLD_SNAPSHOTS)})
         if "maintenance" in connections:
             findings += _database(connections["maintenance"], source)
             findings += _vault(connections["maintenance"], settings)
@@ -286,8 +334,12 @@ def _database(connection: Connection, source: Source) -> Iterator[str]:
     yield from _server(connection, source)
     try:
         yield from _rows(connection, _SELF_CHECK)
-        yield from _rows(connection, _AI_QUOTAS)
+        # Before whatever reads a table: with row_security off it could not.
         yield from role_settings(connection)
+        yield from _rows(connection, _AI_QUOTAS)
+        yield from _rows(connection, _AUDIT_LOG)
+        yield from _rows(connection, _UNPROTECTED)
+        yield from _rows(connection, _OPEN_FUNCTIONS)
         yield from _rows(connection, _CATALOG_FUNCTIONS, names=list(CATALOG_FUNCTIONS))
         yield from _version_of_files(connection)
         yield from _bodies(connection, source)

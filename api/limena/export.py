@@ -1,4 +1,4 @@
-"""The audit log as a CSV file: PostgreSQL's own bytes, passed on as they come.
+"""The audit log, or each AI call, as a CSV file: PostgreSQL's own bytes, passed on as they come.
 
 Three steps. The procedure of the route proves the credential and puts the export on record, and that is committed
 before a row leaves: whoever breaks the answer off has exported all the same. Then, in a transaction on a connection of
@@ -33,7 +33,8 @@ from limena.values import Wire
 
 STALL_SECONDS: Final = 30.0
 """How long a client may take nothing."""
-_COPY: Final[LiteralString] = "copy (select * from limena.audit_export) to stdout (format csv, header)"
+AUDIT_LOG: Final[LiteralString] = "copy (select * from limena.audit_export) to stdout (format csv, header)"
+AI_USAGE: Final[LiteralString] = "copy (select * from limena.ai_usage_export) to stdout (format csv, header)"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -42,6 +43,8 @@ class ExportRoute(ProcedureRoute):
 
     begin: str
     """The procedure that sets the same arguments as filters of the transaction that copies."""
+    copy: LiteralString = AUDIT_LOG
+    """What that transaction runs."""
     file_name: str
 
     async def respond(
@@ -54,7 +57,7 @@ class ExportRoute(ProcedureRoute):
             connection = await services_of(request).database.begin_export(
                 stack, self.begin, arguments, credential=credential, request=request
             )
-            chunks = connection.copy_out(_COPY)
+            chunks = connection.copy_out(self.copy)
             # Whatever PostgreSQL refuses, it refuses here: while there is still an answer to tell it in.
             first = await anext(chunks, b"")
         except BaseException as error:

@@ -186,8 +186,10 @@ _TROUBLE: Final = (
     OSError,
     TimeoutError,
     ValueError,
+    AttributeError,
     KeyError,
     TypeError,
+    RecursionError,
 )
 """What an answer that is none raises, somewhere in httpx, Authlib or json."""
 

@@ -12,9 +12,11 @@ may let networks in for development (LIMENA_OUTBOUND_ALLOW), over http too.
 from __future__ import annotations
 
 import asyncio
+import functools
 import ipaddress
 import socket
 from collections.abc import AsyncIterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from ipaddress import IPv4Address, IPv6Address
 from typing import Final, TypeAlias
 from urllib.parse import urlsplit
@@ -47,9 +49,14 @@ _NEVER: Final = tuple(
 _NAT64: Final = ipaddress.IPv6Network("64:ff9b::/96")
 
 
+_NOWHERE: Final = "does not lead to the public internet"
+"""Also when it cannot be resolved: whoever chose the name learns nothing of what our DNS knows."""
+_RESOLVERS: Final = ThreadPoolExecutor(4, thread_name_prefix="limena-dns")
+"""Of their own: names that somebody makes slow keep nobody waiting but those who go to such names."""
+
+
 class OutboundRefused(Exception):
-    """An address that we do not connect to, or an answer that we do not read. Completes "The address …"; names no
-    address, because whoever chose the name would learn what our DNS says of it."""
+    """An address that we do not connect to, or an answer that we do not read. Completes "The address …"."""
 
 
 class Guard:
@@ -61,15 +68,17 @@ class Guard:
     async def resolve(self, scheme: str, host: str, port: int) -> str:
         """The address to connect to. Raises `OutboundRefused`."""
         try:
-            found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+            found = await asyncio.get_running_loop().run_in_executor(
+                _RESOLVERS, functools.partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
+            )
         except (OSError, UnicodeError):
-            raise OutboundRefused("cannot be resolved") from None
+            raise OutboundRefused(_NOWHERE) from None
         addresses = [ipaddress.ip_address(str(entry[4][0]).partition("%")[0]) for entry in found]
         if not addresses:
-            raise OutboundRefused("cannot be resolved")
+            raise OutboundRefused(_NOWHERE)
         # All of them: a name with a public and a private address is somebody's attempt.
         if not all(is_public(address) or self._is_allowed(address) for address in addresses):
-            raise OutboundRefused("is not on the public internet")
+            raise OutboundRefused(_NOWHERE)
         if scheme != "https" and not (scheme == "http" and all(map(self._is_allowed, addresses))):
             raise OutboundRefused("must begin with https://")
         return str(addresses[0])
@@ -87,7 +96,7 @@ class Guard:
             async with asyncio.timeout(SECONDS):
                 await self.resolve(parts.scheme, parts.hostname, port)
         except TimeoutError:
-            raise OutboundRefused("cannot be resolved") from None
+            raise OutboundRefused(_NOWHERE) from None
 
     def client(self, *, seconds: float = SECONDS, max_bytes: int = MAX_BYTES) -> httpx2.AsyncClient:
         """A client whose every connection is checked; for code of one's own too. It follows no redirect unless it is

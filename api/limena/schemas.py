@@ -410,6 +410,7 @@ SCHEMAS: Final[Mapping[str, dict[str, Json]]] = {
             "state": _STATE,
             "created_at": _TIME,
             "deletion_due_at": _or_null({**_TIME_OF, "description": "When a deleted tenant is erased."}),
+            "audit_retention_days": {"type": "integer", "description": "How long the audit log is kept at least."},
         }
     ),
     "TenantUsage": _object(
@@ -497,6 +498,11 @@ FIELDS: Final[Mapping[str, Mapping[str, Json]]] = {
     "api_keys": {
         "description": "What becomes of the keys that they made: revoke (the default), or transfer, to an owner.",
         "enum": ["revoke", "transfer"],
+    },
+    "audit_retention_days": {
+        "description": "How many days the audit log is kept at least. The owner's to say.",
+        "minimum": 30,
+        "maximum": 3650,
     },
     "expires_at": {"description": "A time in the future. Without it the key does not expire."},
     "email": {"format": "email"},

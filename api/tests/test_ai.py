@@ -216,3 +216,24 @@ def test_usage_by_day_model_user_and_key(owner: httpx.Client) -> None:
     assert rest["next"] is None
     for wrong in ({"by": "tenant"}, {"by": "model", "after": "'; drop"}, {"after": "m-1"}, {"limit": 0}):
         assert owner.get("/api/v1/ai/usage", params=wrong).status_code == 422
+
+
+def test_the_export_has_every_call_and_is_on_record(api: Api, owner: httpx.Client) -> None:
+    made = reserve(owner).json()["id"]
+    owner.post(f"/api/v1/ai/reservations/{made}/settle", json=TOOK)
+    owner.delete(f"/api/v1/ai/reservations/{reserve(owner).json()['id']}")
+    answer = owner.get("/api/v1/ai/usage.csv")
+    assert answer.status_code == 200
+    assert answer.headers["content-type"].startswith("text/csv")
+    head, newest, oldest = answer.text.splitlines()
+    assert (
+        head == "tenant_id,id,occurred_at,actor_type,actor_id,model,outcome,prompt_tokens,completion_tokens,latency_ms"
+    )
+    assert newest.endswith(",claude-sonnet-4-5,released,0,0,")
+    assert oldest.split(",")[1] == made
+    assert oldest.endswith(",claude-sonnet-4-5,succeeded,40,20,900")
+    assert owner.get("/api/v1/ai/usage.csv", params={"to": "2020-01-01T00:00:00Z"}).text.splitlines() == [head]
+    rows = owner.get("/api/v1/audit-logs", params={"action": "ai_usage.exported"}).json()["items"]
+    assert len(rows) == 2
+    with api.person("member").client() as member:
+        assert member.get("/api/v1/ai/usage.csv").status_code == 403

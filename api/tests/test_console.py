@@ -4,22 +4,26 @@ Every visit fails on an error or a warning of the page, on a violation of its CS
 (`support.console`).
 """
 
+import csv
+import json
 import re
 from collections.abc import Iterator
 from dataclasses import replace
 from html import escape
+from pathlib import Path
+from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit
 
 import httpx
 import pytest
-from playwright.sync_api import Dialog, Page, Route, expect
+from playwright.sync_api import Dialog, Download, Page, Route, expect
 
 from limena.pages import PAGES
 from support.api import Api, make_demo, serve
 from support.console import NARROW, WIDE, Browser, Visit, open_browser
 from support.databases import Database, create_database
 from support.oauth import Provider
-from support.people import PASSWORD, mail_token, new_registration, register
+from support.people import PASSWORD, ask_to_register, mail_token, new_registration, register
 
 
 @pytest.fixture(scope="module")
@@ -309,6 +313,79 @@ def test_a_change_is_told_as_before_and_after(console: Api, browser: Browser) ->
         expect(visit.page.get_by_text("The role is changed.")).to_be_visible()
 
 
+def rows_of_the_api(client: httpx.Client, **filters: str) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = []
+    after: str | None = None
+    while True:
+        page = client.get("/api/v1/audit-logs", params={**filters, **({"after": after} if after else {})}).json()
+        rows += page["items"]
+        after = page["next"]
+        if after is None:
+            return rows
+
+
+def test_an_export_has_the_rows_that_the_api_has(console: Api, browser: Browser, tmp_path: Path) -> None:
+    owner = console.person("admin")
+    console.make_key("members:read", role="admin")
+    with browser.visit("/settings/audit-log?entity_type=api_key", person=owner) as visit:
+        with visit.page.expect_download() as download:
+            visit.page.get_by_role("button", name="Export CSV").click()
+        expect(visit.page.get_by_text("The export is complete.")).to_be_visible()
+        expect(visit.page.get_by_role("dialog")).to_have_count(0)
+        assert re.fullmatch(r"audit-log-\d{4}-\d\d-\d\d\.csv", download.value.suggested_filename)
+        download.value.save_as(tmp_path / "log.csv")
+    with (tmp_path / "log.csv").open(encoding="utf-8", newline="") as file:
+        exported = list(csv.DictReader(file))
+    with owner.client() as client:
+        rows = rows_of_the_api(client, entity_type="api_key")
+    assert len(rows) >= 3
+    texts = ("id", "action", "actor_type", "actor_id", "actor_label", "entity_type", "entity_id", "request_id", "ip")
+    assert [[one[name] for name in texts] for one in exported] == [[one[name] or "" for name in texts] for one in rows]
+    assert [json.loads(one["changes"]) for one in exported] == [one["changes"] for one in rows]
+
+
+def test_an_export_tells_how_far_it_is_and_is_cancelled(console: Api, browser: Browser) -> None:
+    with browser.visit("/settings/audit-log", person=console.person()) as visit:
+        downloads: list[Download] = []
+        visit.page.on("download", lambda one: downloads.append(one))
+        network = visit.context.new_cdp_session(visit.page)
+        slow = {"offline": False, "latency": 0, "downloadThroughput": 2_000, "uploadThroughput": -1}
+        network.send("Network.enable")
+        network.send("Network.emulateNetworkConditions", slow)
+        visit.page.get_by_role("button", name="Export CSV").click()
+        dialog = visit.page.get_by_role("dialog")
+        expect(dialog.get_by_text(re.compile(r"\d+ rows, [\d.,]+ k?B so far"))).to_be_visible(timeout=15_000)
+        dialog.get_by_role("button", name="Cancel").click()
+        expect(visit.page.get_by_text("The export was cancelled.")).to_be_visible()
+        expect(dialog).to_have_count(0)
+        network.send("Network.emulateNetworkConditions", {**slow, "downloadThroughput": -1})
+        assert downloads == []
+
+
+def test_the_log_is_verified_and_an_alteration_is_found(console: Api, browser: Browser) -> None:
+    newcomer = register(console)
+    with browser.visit("/settings/audit-log", person=newcomer) as visit:
+        expect(visit.page.get_by_text("Not sealed yet")).to_be_visible()
+    with console.database.connect("limena_maintenance") as maintenance:
+        for _ in range(2):  # the first run sets the fence
+            maintenance.execute("select limena.seal_audit_log()")
+    with browser.visit("/settings/audit-log", person=newcomer) as visit:
+        page = visit.page
+        expect(page.get_by_text("up to").first).to_contain_text("not verified since you came")
+        page.get_by_role("button", name="Verify now").click()
+        expect(page.get_by_text("sealed rows are as they were written.")).to_be_visible()
+        with console.database.connect() as superuser:
+            superuser.execute(
+                """update limena.audit_logs set user_agent = 'another' where tenant_id = %s
+                and action = 'tenant.created'""",
+                [newcomer.tenant_id],
+            )
+        page.get_by_role("button", name="Verify now").click()
+        expect(page.get_by_text("This log was changed after it was sealed")).to_be_visible()
+        expect(page.get_by_text("Row altered:")).to_be_visible()
+        assert visit.axe() == []
+
+
 def test_an_operators_access_stands_out_in_the_tenants_log(console: Api, browser: Browser) -> None:
     owner = console.person()
     with console.database.connect("limena_readonly") as operator:
@@ -374,6 +451,8 @@ def test_the_banner_tells_of_a_trip_within_a_minute_and_goes_with_it(console: Ap
         owners.page.get_by_role("button", name="Switch AI on").click()
         owners.page.get_by_role("dialog").get_by_role("button", name="Switch on").click()
         expect(owners_banner).to_be_empty()
+        with owner.client() as client:  # the platform's limit, which is none of one's own
+            assert client.patch("/api/v1/ai/settings", json={"calls_per_hour": 500}).status_code == 200
 
 
 def test_limits_are_lowered_and_use_is_told(console: Api, browser: Browser) -> None:
@@ -733,3 +812,80 @@ def test_a_page_that_is_none(console: Api, browser: Browser) -> None:
     with browser.visit("/", person=console.person("viewer")) as visit:
         visit.page.evaluate("history.pushState(null, '', '/nowhere'); dispatchEvent(new PopStateEvent('popstate'))")
         expect(visit.page.get_by_role("heading", name="There is no such page")).to_be_visible()
+
+
+# Pages that mails link to
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+def test_someone_registers_and_changes_the_password(console: Api, browser: Browser) -> None:
+    body = new_registration()
+    with browser.visit("/register", expects={422}) as visit:
+        page = visit.page
+        page.get_by_label("Your name").fill(body["display_name"])
+        page.get_by_label("E-mail address").fill(body["email"])
+        page.get_by_role("textbox", name="Password").fill("password1234")
+        page.get_by_label("Name of your tenant").fill(body["tenant_name"])
+        page.get_by_role("button", name="Create account").click()
+        expect(page.get_by_role("textbox", name="Password")).to_be_focused()
+        expect(page.locator(".field .error:not(:empty)")).to_have_count(1)
+        page.get_by_role("textbox", name="Password").fill(PASSWORD)
+        page.get_by_role("button", name="Create account").click()
+        expect(page.get_by_role("heading", name=body["tenant_name"])).to_be_visible()
+        page.get_by_role("link", name="Security").click()
+        visit.settle()
+        page.get_by_label("Current password").fill("not this one at all")
+        page.get_by_label("New password").fill("seven violet umbrellas hum")
+        page.get_by_role("button", name="Change password").click()
+        expect(page.get_by_text("This is wrong.")).to_be_visible()
+        page.get_by_label("Current password").fill(PASSWORD)
+        page.get_by_role("button", name="Change password").click()
+        expect(page.get_by_text("Your password is changed")).to_be_visible()
+
+
+def test_sessions_are_ended_one_by_one_and_all_at_once(console: Api, browser: Browser) -> None:
+    newcomer = register(console)
+    with browser.visit("/settings/security", person=newcomer) as visit:
+        with browser.visit("/settings/security", person=newcomer, expects={401}) as other:
+            visit.page.reload()
+            visit.settle()
+            rows = visit.page.get_by_role("row").filter(has_text="Chrome on Linux")
+            rows.filter(has_not_text="This one").get_by_role("button", name="End").click()
+            visit.page.get_by_role("dialog").get_by_role("button", name="End session").click()
+            expect(rows).to_have_count(1)
+            other.page.get_by_role("link", name="Members").click()
+            expect(other.page.get_by_role("heading", name="Log in")).to_be_visible()
+        visit.page.get_by_role("button", name="Sign out everywhere").click()
+        visit.page.get_by_role("dialog").get_by_role("button", name="Sign out").click()
+        expect(visit.page.get_by_role("heading", name="Log in")).to_be_visible()
+    assert newcomer.client.get("/api/v1/me").status_code == 401
+
+
+def test_a_link_is_followed_in_another_browser(console: Api, browser: Browser) -> None:
+    """Whoever follows it chooses the password: the one that was given at the registration may be a stranger's."""
+    token = ask_to_register(console)
+    with browser.visit(f"/verify#token={token}", expects={422}) as visit:
+        page = visit.page
+        assert token not in stored(page)
+        page.get_by_role("button", name="Confirm").click()
+        page.get_by_role("textbox", name="Password").fill(PASSWORD)
+        page.get_by_role("button", name="Confirm").click()
+        expect(page.get_by_role("heading", name="Waiting")).to_be_visible()
+
+
+def test_a_forgotten_password_is_set_anew(console: Api, browser: Browser) -> None:
+    newcomer = register(console)
+    with browser.visit("/password-reset") as visit:
+        visit.page.get_by_label("E-mail address").fill(newcomer.email)
+        visit.page.get_by_role("button", name="Send the link").click()
+        expect(visit.page.get_by_text("a link is on its way")).to_be_visible()
+        token = mail_token(console, newcomer.email, "password_reset")
+        visit.page.goto("about:blank")
+        visit.go(f"/password-reset#token={token}")
+        assert token not in stored(visit.page)
+        visit.page.get_by_label("New password").fill("seven violet umbrellas hum")
+        visit.page.get_by_role("button", name="Set password").click()
+        expect(visit.page.get_by_text("Your password is set.")).to_be_visible()
+        visit.page.get_by_role("link", name="Log in").click()
+        visit.log_in(newcomer.email, "seven violet umbrellas hum")
+        assert heading(visit.page) == newcomer.registration["tenant_name"]

@@ -192,7 +192,7 @@ def test_two_workers_make_each_month_once(database: Database) -> None:
 
     with database.connect("limena_maintenance") as first, database.connect() as superuser:
         first.execute("begin")
-        assert first.execute("select limena.ensure_partitions(12)").fetchone() == (9,)
+        assert first.execute("select limena.ensure_partitions(12)").fetchone() == (18,), "nine months of two tables"
         waiting = threading.Thread(target=second)
         waiting.start()
         while (

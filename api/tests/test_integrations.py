@@ -149,6 +149,9 @@ def test_who_may_do_what(api: Api, someone: Newcomer, provider: Provider) -> Non
         assert code_of(client.post(f"{OIDC}/access-token")) == (404, "not_found")
         assert code_of(client.delete(OIDC)) == (403, "forbidden")
     assert code_of(someone.client.put("/api/v1/integrations/nonsense", json={"secret": "x"})) == (404, "not_found")
+    for odd in ("openai%00", "OpenAI", "openai%20", "%C3%28", "openai;drop"):
+        assert code_of(someone.client.put(f"/api/v1/integrations/{odd}", json={"secret": "x"})) == (404, "not_found")
+        assert code_of(someone.client.delete(f"/api/v1/integrations/{odd}")) == (404, "not_found")
     assert code_of(someone.client.post("/api/v1/integrations/google/authorize")) == (404, "not_found")
     assert code_of(someone.client.post("/api/v1/integrations/openai/authorize")) == (409, "conflict")
     assert code_of(someone.client.put(OIDC, json={"secret": "x"})) == (409, "conflict")

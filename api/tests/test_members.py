@@ -224,9 +224,16 @@ class TestMembers:
 
 
 class TestTheTenant:
-    def test_it_is_renamed(self, owner: Newcomer) -> None:
+    def test_its_name_and_settings_change(self, api: Api, owner: Newcomer) -> None:
         assert owner.client.patch("/api/v1/tenant", json={"name": "Renamed"}).json()["name"] == "Renamed"
         assert owner.client.get("/api/v1/tenant").json()["name"] == "Renamed"
+        admin = join(api, owner.client, "admin").client
+        assert admin.patch("/api/v1/tenant", json={"name": "By an admin"}).json()["audit_retention_days"] == 730
+        shorter = {"audit_retention_days": 30}
+        assert refusal(admin.patch("/api/v1/tenant", json=shorter), 403, "forbidden")["permission"] == "tenant:own"
+        assert owner.client.patch("/api/v1/tenant", json=shorter).json()["audit_retention_days"] == 30
+        assert owner.client.get("/api/v1/tenant").json()["name"] == "By an admin", "what is not given stays"
+        refusal(owner.client.patch("/api/v1/tenant", json={"audit_retention_days": 29}), 422, "validation_failed")
         wrong = owner.client.patch("/api/v1/tenant", json={"name": " "})
         assert refusal(wrong, 422, "validation_failed")["errors"][0]["field"] == "name"
 

@@ -15,6 +15,7 @@ from typing import Any, ClassVar
 import httpx2
 import pytest
 
+from limena.outbound import _NOWHERE as NOWHERE
 from limena.outbound import Guard, OutboundRefused, is_public, networks
 from support.api import Api
 from support.people import register
@@ -59,7 +60,7 @@ def refused(url: str, guard: Guard | None = None) -> str:
 @pytest.mark.parametrize("port", ["", ":443", ":8080"])
 def test_every_spelling_is_refused(host: str, port: str) -> None:
     """Where the system reads an address in it, that is refused; where it does not, the name does not resolve."""
-    assert refused(f"https://{host}{port}/v1") in ("is not on the public internet", "cannot be resolved")
+    assert refused(f"https://{host}{port}/v1") == NOWHERE
 
 
 @pytest.mark.parametrize(
@@ -89,7 +90,7 @@ def test_development_lets_networks_in() -> None:
     asyncio.run(guard.check_url("http://127.0.0.1:8080/v1"))
     asyncio.run(guard.check_url("https://2130706433/v1"))
     asyncio.run(guard.check_url("http://[::ffff:127.0.0.1]/"))
-    assert refused("https://169.254.169.254/", guard) == "is not on the public internet"
+    assert refused("https://169.254.169.254/", guard) == NOWHERE
     assert refused("http://1.1.1.1/", guard) == "must begin with https://"
     with pytest.raises(ValueError, match="CIDR"):
         networks("localhost")
@@ -208,7 +209,7 @@ def test_a_name_with_a_public_and_a_private_address_is_refused(monkeypatch: pyte
         return [entry for one in ("1.1.1.1", "10.0.0.1") for entry in real(one, port, *arguments, **options)]
 
     monkeypatch.setattr(socket, "getaddrinfo", both)
-    assert refused("https://both.example/") == "is not on the public internet"
+    assert refused("https://both.example/") == NOWHERE
 
 
 def test_a_body_has_bounds(port: int) -> None:

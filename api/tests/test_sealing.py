@@ -4,18 +4,24 @@ Without the chain of digests, the rows' digests or the fences one of these fails
 alter with triggers and policies out of the way, as somebody with the whole server would.
 """
 
+import csv
 import itertools
+import shutil
+import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
 
+from limena import cli
 from limena.deploy import deploy
-from limena.embedded import PostgresServer
+from limena.embedded import PostgresServer, embedded_bin_dir, system_bin_dirs
 from support.databases import Database, create_database, drop_database
+from support.fixtures import FORGETFUL
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 
@@ -394,3 +400,157 @@ def test_sealing_is_refused_where_it_would_not_hold(sealed: Database) -> None:
         with pytest.raises(psycopg.Error) as error:
             maintenance.execute("select limena.seal_audit_log()")
         assert error.value.sqlstate == "25001"
+
+
+def restored(database: Database, target: PostgresServer) -> Database:
+    """A copy by pg_dump and psql, on another server."""
+    made = create_database(target, "restored")
+    source_tools, target_tools = database.server.bin_dir, target.bin_dir
+    roles: list[str | Path] = [source_tools / "pg_dumpall", "--roles-only", "-d", database.dsn()]
+    tables: list[str | Path] = [source_tools / "pg_dump", "-d", database.dsn()]
+    for dump in (roles, tables):
+        text = subprocess.run(dump, check=True, capture_output=True, text=True).stdout
+        psql: list[str | Path] = [target_tools / "psql", "-X", "-q", "-d", made.dsn()]
+        errors = subprocess.run(psql, input=text, check=True, capture_output=True, text=True).stderr.splitlines()
+        # Some roles are there already; and what PUBLIC lost on functions of PostgreSQL's own (decision 0013) may have
+        # another signature there.
+        unexpected = [line for line in errors if "already exists" not in line and "function pg_catalog." not in line]
+        assert unexpected == []
+    return made
+
+
+def test_a_restored_log_is_held_to_its_seals(sealed: Database, bin_dir: Path, new_folder: Callable[[], Path]) -> None:
+    """On the newest server that this machine has, and from the oldest: digests do not depend on the version. (Where it
+    has one, on that.) A fence that came with the dump is of another server's transactions, and holds nothing up."""
+    newest = max(
+        [embedded_bin_dir(), *system_bin_dirs(), bin_dir], key=lambda found: PostgresServer(found, found).version
+    )
+    target = PostgresServer(new_folder() / "pg", newest, FORGETFUL)
+    target.start()
+    try:
+        with sealed.connect() as source:
+            source.execute("insert into limena_private.audit_fences values (999999999999, '999999999999')")
+        database = restored(sealed, target)
+        with sealed.connect() as source:
+            source.execute("delete from limena_private.audit_fences where seq = 999999999999")
+        tenants = (A, "tests.tenant_id('b')", f"'{PLATFORM}'")
+        with database.connect() as connection:
+            assert [findings(connection, tenant) for tenant in tenants] == [[], [], []]
+            make_rows(connection, 5)
+        seal(database)
+        with database.connect() as connection:
+            assert one(connection, UNSEALED) == 0
+            assert [findings(connection, tenant) for tenant in tenants] == [[], [], []]
+        for name in ("a row is deleted", "a partition is truncated", "a seal's digest is written anew"):
+            statement, expected = TAMPERING[name]
+            with database.connect(autocommit=False) as connection:
+                partition = f"limena.audit_logs_{datetime.now(UTC):%Y_%m}"
+                connection.execute(statement.format(partition=partition).encode())
+                assert kinds(connection) >= expected
+                connection.rollback()
+    finally:
+        target.stop()
+        shutil.rmtree(target.data_dir)
+
+
+def test_retention_removes_whole_segments_and_says_so(fresh_database: Callable[[], Database]) -> None:
+    database = fresh_database()
+    with database.connect() as connection:
+        connection.execute("select tests.make_tenants()")
+        # Two old months, as the worker of that time would have made them.
+        for months in (4, 3):
+            connection.execute(
+                f"""
+                do $$
+                declare
+                    v_month timestamptz := date_trunc('month', now(), 'UTC') - interval '{months} months';
+                begin
+                    execute format(
+                        'create table limena.audit_logs_%s partition of limena.audit_logs for values from (%L) to (%L)',
+                        to_char(v_month at time zone 'UTC', 'YYYY_MM'), v_month, v_month + interval '1 month'
+                    );
+                    execute format(
+                        'alter table limena.audit_logs_%1$s owner to limena_owner;'
+                        'alter table limena.audit_logs_%1$s enable row level security, force row level security',
+                        to_char(v_month at time zone 'UTC', 'YYYY_MM')
+                    );
+                    insert into limena.audit_logs (tenant_id, occurred_at, seq, id, action, actor_type)
+                    select t.id, v_month + interval '1 day' + g * interval '1 second',
+                        nextval('limena.audit_logs_seq_seq'), gen_random_uuid(), 'access.denied', 'system'
+                    from unnest(array[tests.tenant_id('a'), tests.tenant_id('b')]) as t (id)
+                    cross join generate_series(1, 1500) as g
+                    order by g;
+                end $$
+                """.encode()
+            )
+    seal(database)
+    retain = "select limena.apply_retention()"
+    with database.connect("limena_maintenance") as maintenance, database.connect() as superuser:
+        assert one(maintenance, retain) == 0, "two years are not over"
+        superuser.execute("update limena.tenants set audit_retention_days = 60")
+        superuser.execute("update limena.tenants set audit_retention_days = 3650 where id = tests.tenant_id('b')")
+        b = "select count(*) from limena.audit_logs where tenant_id = tests.tenant_id('b')"
+        before = one(superuser, b)
+        # A segment that does not hold to its seal stays, and so does what comes after it.
+        superuser.execute(f"update limena.audit_logs set action = 'x.x' where seq = {ROW % 1200}".encode())
+        altered = one(superuser, f"select {ROW % 1200}")
+        removed = one(maintenance, retain)
+        assert removed >= 1
+        assert one(maintenance, retain) == 0
+        assert kinds(superuser) == {"row altered"}
+        superuser.execute("update limena.audit_logs set action = 'access.denied' where action = 'x.x'")
+        assert one(superuser, f"select {ROW % 0}") <= altered
+        assert one(maintenance, retain) >= 1
+        assert one(superuser, b) == before, "the other tenant's rows stay"
+        assert findings(superuser) == findings(superuser, "tests.tenant_id('b')") == []
+        old = (
+            f"select count(*) from limena.audit_logs where tenant_id = {A} and occurred_at < now() - interval '60 days'"
+        )
+        assert one(superuser, old) < 1000, "what is left shares a segment with younger rows"
+        with database.connect("limena_app") as app, app.transaction():
+            app.execute("select tests.enter_as('a', 'admin')")
+            told = app.execute("select details from limena.audit_logs where action = 'audit_log.removed'").fetchall()
+        gone = f"select sum(row_count) from limena.audit_seals where tenant_id = {A} and removed_at is not null"
+        assert sum(details["rows"] for (details,) in told) == one(superuser, gone)
+        # And nobody takes more away under its cover.
+        superuser.execute(
+            f"delete from limena.audit_logs where tenant_id = {A} and action = 'audit_log.removed'".encode()
+        )
+        assert kinds(superuser) == {"removed unrecorded"}
+
+
+def test_the_shortest_retention_binds_the_owner(sealed: Database) -> None:
+    with sealed.connect(autocommit=False) as connection:
+        connection.execute("set role limena_owner")
+        assert connection.execute("delete from limena.audit_logs").rowcount == 0
+        assert connection.execute("update limena.audit_logs set action = 'x.x'").rowcount == 0
+        assert connection.execute("delete from limena.audit_seals").rowcount == 0
+        connection.rollback()
+
+
+def test_the_command_line_verifies(
+    sealed: Database, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("LIMENA_MAINTENANCE_DSN", sealed.dsn("limena_maintenance"))
+    monkeypatch.setenv("LIMENA_READONLY_DSN", sealed.dsn("limena_readonly"))
+    assert cli.main(["audit", "verify"]) == 0
+    assert "intact" in capfd.readouterr().out
+    with sealed.connect() as superuser:
+        tenant, seq = one(superuser, f"select {A}"), one(superuser, f"select {ROW % 1234}")
+        superuser.execute("update limena.audit_logs set action = 'x.x' where seq = %s", [seq])
+        for arguments in (["audit", "verify"], ["audit", "verify", "--tenant", str(tenant)]):
+            assert cli.main(arguments) == 1
+            assert f"tenant {tenant}: row altered: seal 2, row {seq} (x.x)" in capfd.readouterr().out
+        superuser.execute("update limena.audit_logs set action = 'access.denied' where seq = %s", [seq])
+        assert cli.main(["audit", "verify", "--tenant", PLATFORM[:-1] + "9"]) == 1
+        out = tmp_path / "log.csv"
+        export = ["audit", "export", "--tenant", str(tenant), "--reason", "an auditor asked", "--out", str(out)]
+        assert cli.main(export) == 0
+        rows = one(superuser, f"select count(*) from limena.audit_logs where tenant_id = {A}")
+        with out.open(newline="", encoding="utf-8") as file:
+            written = list(csv.DictReader(file))
+        assert len(written) == rows - 1  # the access was closed afterwards
+        assert out.stat().st_mode & 0o077 == 0
+        assert any("an auditor asked" in row["details"] for row in written)
+        assert cli.main(export) == 1, "a file that is there is not written over"

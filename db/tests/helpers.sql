@@ -354,7 +354,10 @@ begin
         from pg_catalog.pg_class as c
         where c.relnamespace = 'limena'::regnamespace
             and c.relkind in ('r', 'p', 'v', 'm', 'f')
-            and c.relname not in ('permissions', 'role_permissions', 'permission_matrix', 'isolation_report', 'audit_actions', 'audit_export')
+            and c.relname not in (
+                'permissions', 'role_permissions', 'permission_matrix', 'isolation_report', 'function_report',
+                'audit_actions', 'audit_export'
+            )
         order by c.relname
     loop
         v_outcome := tests.outcome(format('select from limena.%I as t where %s', v_relation.name, v_relation.is_not_mine));

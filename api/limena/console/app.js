@@ -54,6 +54,7 @@ export async function show(hasMoved = false) {
     } else {
       place ??= await openShell();
       if (mine !== turn) return;
+      sessionEnded = '';
       markCurrent();
       place.replaceChildren(loading());
       await draw(place, module, mine);
@@ -111,13 +112,9 @@ whenEnded((reason) => {
   if (!PAGES[location.pathname]?.[2]) show();
 });
 
-/** Why the last session ended, for the log-in page: told once. */
+/** Why the last session ended, for the log-in page. */
 let sessionEnded = '';
-export function takeReason() {
-  const reason = sessionEnded;
-  sessionEnded = '';
-  return reason;
-}
+export const whyEnded = () => sessionEnded;
 
 startPolling(() => show());
 show();

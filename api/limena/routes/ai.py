@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from limena.export import AI_USAGE, ExportRoute
 from limena.routing import Endpoint, ProcedureRoute
 
 ENDPOINTS: Final[tuple[Endpoint, ...]] = (
@@ -85,5 +86,19 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
         permission="ai:read",
         query=("by", "from", "to", "limit", "after"),
         answer="AiUsageList",
+    ),
+    ExportRoute(
+        method="GET",
+        path="/api/v1/ai/usage.csv",
+        tag="ai",
+        summary="Export AI usage",
+        procedure="export_ai_usage",
+        begin="begin_ai_usage_export",
+        copy=AI_USAGE,
+        permission="audit:export",
+        query=("from", "to"),
+        answer=None,
+        media_type="text/csv",
+        file_name="ai-usage.csv",
     ),
 )

@@ -77,18 +77,18 @@ async def list_integrations(request: Request) -> Response:
 async def put_integration(request: Request) -> Response:
     """Stores an API key. The provider is not called: whether the key is good shows when it is used."""
     services, body = services_of(request), request.state.body
+    provider = await _provider(request, _WRITE)
     secret, base_url = Secret(_text(body["secret"])), body.get("base_url")
     errors = []
     if _API_KEY.fullmatch(secret.reveal()) is None:
         errors.append(FieldError("secret", "must have 1 to 4096 visible ASCII characters"))
-    provider = PROVIDERS.get(request.path_params["provider"])
     if isinstance(provider, ApiKeyProvider) and (provider.base_url is None) != (base_url is not None):
         message = "is required for this provider" if base_url is None else "cannot be given for this provider"
         errors.append(FieldError("base_url", message))
     if errors:
         raise Problem("validation_failed", errors=errors)
-    prepared = await _call(request, "prepare_integration", {"p_provider": encode(request.path_params["provider"])})
-    if not isinstance(_known(provider), ApiKeyProvider):
+    prepared = await _call(request, "prepare_integration", {"p_provider": encode(provider.name)})
+    if not isinstance(provider, ApiKeyProvider):
         raise Problem("conflict", "This provider is connected by authorizing it, not with a key.")
     if base_url is not None:
         try:
@@ -102,7 +102,7 @@ async def put_integration(request: Request) -> Response:
 
 async def delete_integration(request: Request) -> Response:
     """Revokes at the provider, then forgets. What came of the revocation is in the audit log."""
-    name = request.path_params["provider"]
+    name = (await _provider(request, _WRITE)).name
     arguments = {"p_permission": encode(_WRITE), "p_provider": encode(name)}
     document = await _call(request, "read_integrations", arguments)
     if not document["items"]:
@@ -137,7 +137,7 @@ async def _revoke(services: Services, document: Mapping[str, Any], item: Mapping
 async def authorize(request: Request) -> Response:
     """Begins a connection: the state is the browser's, its SHA-256 and the sealed code verifier are the database's."""
     services = services_of(request)
-    name = request.path_params["provider"]
+    name = (await _provider(request, _WRITE)).name
     prepared = await _call(request, "prepare_integration", {"p_provider": encode(name)})
     client = _client(services, name)
 
@@ -169,7 +169,7 @@ async def authorize(request: Request) -> Response:
 async def callback(request: Request) -> Response:
     """Ends a connection: uses the state up, redeems the code, stores the tokens. Each failure is on record."""
     services, body = services_of(request), request.state.body
-    name = request.path_params["provider"]
+    name = (await _provider(request, _WRITE)).name
     state, code = _text(body["state"]), body.get("code")
     if _STATE.fullmatch(state) is None:
         raise Problem.of_field("state", "is not one of ours")
@@ -215,11 +215,12 @@ async def callback(request: Request) -> Response:
 
 async def access_token(request: Request) -> Response:
     """A fresh access token. Whoever holds the lease refreshes it; all others wait until that is done."""
-    services, name = services_of(request), request.path_params["provider"]
+    services, provider = services_of(request), await _provider(request, _USE)
+    name = provider.name
     deadline = asyncio.get_running_loop().time() + WAIT_SECONDS
     while True:
         found = await _call(request, "use_integration", {"p_provider": encode(name)})
-        if not isinstance(_known(PROVIDERS.get(name)), OAuthProvider):
+        if not isinstance(provider, OAuthProvider):
             raise Problem("conflict", "This provider is used with a key, which this API does not show.")
         if found["is_failed"]:
             raise Problem("integration_failed")
@@ -347,14 +348,18 @@ async def _give_back(client: OAuthClient, tokens: Tokens) -> None:
         await client.revoke(tokens.access_token, "access_token")
 
 
-def _known(provider: Provider | None) -> Provider:
+async def _provider(request: Request, permission: str) -> Provider:
+    """The provider that the path names. One that there is not is told to those alone who could connect it, and never
+    shown to PostgreSQL."""
+    provider = PROVIDERS.get(request.path_params["provider"])
     if provider is None:
+        await _call(request, "require", {"p_permission": encode(permission)})
         raise Problem("not_found")
     return provider
 
 
 def _client(services: Services, name: str) -> OAuthClient:
-    if not isinstance(_known(PROVIDERS.get(name)), OAuthProvider):
+    if not isinstance(PROVIDERS[name], OAuthProvider):
         raise Problem("conflict", "This provider is connected with a key, not by authorizing it.")
     client = services.integrations.clients.get(name)
     if client is None:

@@ -122,7 +122,7 @@ class Browser:
             reduced_motion="reduce",
             **options,
         )
-        visit = Visit(self.base_url, context, context.new_page(), (expects or set()) | {404})
+        visit = Visit(self.base_url, context, context.new_page(), expects or set())
         visit.watch(visit.page)
         try:
             if path is not None:

@@ -81,7 +81,7 @@ begin
     end if;
     if v_quota.trip_cause is not null then
         perform limena_private.save_ai_quota(v_quota);
-        return limena_private.ai_refusal(v_quota.trip_cause, v_quota.trip_ends_at, v_quota.as_of);
+        return limena_private.ai_refusal(v_quota.trip_cause, v_quota.trip_ends_at, limena.ai_clock());
     end if;
 
     v_expires_at := v_quota.as_of + interval '10 minutes';

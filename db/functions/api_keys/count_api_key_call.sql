@@ -1,5 +1,5 @@
 -- Counts a call of a key that has a rate, in a transaction of its own, right before the call's and on the same
--- connection: `select count_api_key_call(…)`, Sync, `select procedure(…) from enter_api_key(…)`, Sync, all sent at once.
+-- connection: `select count_api_key_call(…)`, Sync, `select procedure(…) from enter_api_key(…)`, Sync, sent at once.
 -- So the row is locked for as long as one update takes, and never while a request runs. What is refused here raises,
 -- and enter_api_key, which finds no call counted under this id, refuses too.
 --
@@ -12,7 +12,9 @@
 -- role.
 --
 -- SECURITY DEFINER because no role may read key hashes, or write counters.
-create or replace function limena.count_api_key_call(p_key_hash bytea, p_call_id uuid, p_is_counted boolean default false)
+create or replace function limena.count_api_key_call(
+    p_key_hash bytea, p_call_id uuid, p_is_counted boolean default false
+)
 returns void
 language plpgsql
 volatile

@@ -15,10 +15,17 @@ with events as (
         e.details::text[] as details
     from (
         values
-        ('access.denied', 'warning', 'Somebody asked for what their role or scopes do not allow', '{permission, route, reason}'),
+        (
+            'access.denied', 'warning',
+            'Somebody asked for what their role or scopes do not allow', '{permission, route, reason}'
+        ),
         ('ai_quota.tripped', 'warning', 'A limit was reached, and AI is paused', '{cause, limit, ends_at}'),
-        ('ai_quota.reset', 'notice', 'AI is no longer paused: by time, by hand or by a higher limit', '{cause, by, reason}'),
+        (
+            'ai_quota.reset', 'notice',
+            'AI is no longer paused: by time, by hand or by a higher limit', '{cause, by, reason}'
+        ),
         ('ai_quota.warned', 'warning', 'Most of the month''s AI tokens are used or reserved', '{percent, limit}'),
+        ('ai_usage.exported', 'notice', 'Somebody exported the AI usage', '{format, filters}'),
         ('ai_settings.administered', 'warning', 'A platform admin changed the AI switch or limits', '{reason}'),
         ('api_key.revoked', 'notice', 'An API key was switched off', '{}'),
         ('api_key.rotated', 'notice', 'An API key got a successor, and ends after a grace', '{}'),
@@ -47,8 +54,13 @@ with events as (
         ('invitation.withdrawn', 'notice', 'An invitation was withdrawn, or replaced by a later one', '{}'),
         ('master_key.rotated', 'notice', 'Credentials were put under another master key', '{resealed, unreadable}'),
         ('master_key.rotation_begun', 'notice', 'A rotation of the master key began', '{resealed, unreadable}'),
+        ('maintenance.partitions_made', 'info', 'Months of the logs were made ahead of time', '{partitions}'),
+        ('maintenance.pruned', 'info', 'Rows whose time is over were removed', '{rows}'),
         ('membership.role_changed', 'notice', 'A member got another role', '{}'),
-        ('operator.access_opened', 'warning', 'An operator declared access to this tenant''s rows', '{reason, until, login}'),
+        (
+            'operator.access_opened', 'warning',
+            'An operator declared access to this tenant''s rows', '{reason, until, login}'
+        ),
         (
             'operator.all_access_opened', 'warning', 'An operator declared access to the rows of all tenants',
             '{reason, until, login}'
@@ -68,8 +80,14 @@ with events as (
             'session.refresh_reused', 'warning',
             'A refresh token was shown again long after its use: it was stolen, or a client is at fault', '{}'
         ),
-        ('tenant.api_keys_revoked', 'warning', 'A platform admin revoked all API keys of the tenant', '{reason, revoked}'),
-        ('tenant.deletion_requested', 'warning', 'An owner deleted the tenant: it is erased when that is due', '{due_at}'),
+        (
+            'tenant.api_keys_revoked', 'warning',
+            'A platform admin revoked all API keys of the tenant', '{reason, revoked}'
+        ),
+        (
+            'tenant.deletion_requested', 'warning',
+            'An owner deleted the tenant: it is erased when that is due', '{due_at}'
+        ),
         ('tenant.erased', 'warning', 'All data of the deleted tenant but this log was erased', '{}'),
         ('tenant.frozen', 'warning', 'A platform admin froze the tenant', '{reason}'),
         ('tenant.restored', 'warning', 'An owner took the deletion of the tenant back', '{}'),

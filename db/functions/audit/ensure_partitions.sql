@@ -57,6 +57,13 @@ begin
         );
         v_made := v_made + 1;
     end loop;
+    if v_made > 0 then
+        perform limena_private.record_event(
+            p_tenant_id => null,
+            p_action => 'maintenance.partitions_made',
+            p_details => jsonb_build_object('partitions', v_made)
+        );
+    end if;
     return v_made;
 end;
 $$;

@@ -3,7 +3,9 @@
 --
 -- What an attacker would try: make someone more than they are, say an owner, or anyone at all with a key that may only
 -- invite (refused here and, should this be left out, by invitations_insert_app).
-create or replace function limena.create_invitation(p_email text, p_role text, p_token_hash bytea, p_id uuid default null)
+create or replace function limena.create_invitation(
+    p_email text, p_role text, p_token_hash bytea, p_id uuid default null
+)
 returns jsonb
 language plpgsql
 volatile

@@ -11,14 +11,14 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_tenant_id uuid := limena.tenant_with('tenant:own');
-    v_tenant record;
+    v_due_at timestamptz;
 begin
     perform limena_private.lock_own_tenant(v_tenant_id, 'tenant:own');
 
     update limena.tenants as t
     set state = 'deleting', deletion_due_at = clock_timestamp() + interval '30 days'
     where t.id = v_tenant_id and t.name = p_name
-    returning t.id, t.state, t.name, t.created_at, t.deletion_due_at into v_tenant;
+    returning t.deletion_due_at into v_due_at;
     if not found then
         raise exception 'must be the tenant''s name, as it is written' using errcode = '22023', column = 'name';
     end if;
@@ -27,9 +27,9 @@ begin
         p_action => 'tenant.deletion_requested',
         p_entity_type => 'tenant',
         p_entity_id => v_tenant_id::text,
-        p_details => jsonb_build_object('due_at', v_tenant.deletion_due_at)
+        p_details => jsonb_build_object('due_at', v_due_at)
     );
-    return to_jsonb(v_tenant);
+    return limena.describe_tenant();
 end;
 $$;
 

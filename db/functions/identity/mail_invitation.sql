@@ -3,8 +3,8 @@
 -- What an attacker would try: have us write to whomever they like, as often as they like (one mail an invitation; from
 -- one tenant five an hour to one address, and 100 an hour; from all of them together 20 an hour to one address, and
 -- later ones wait: a refusal would tell one tenant of another's invitations, and keep them from being made); have the
--- token of somebody else's mail sent to themselves (an id is used once, and a token is of its recipient, too); put words of their own into it (it names the tenant and the
--- person who invites, and no name becomes a link: limena.mail).
+-- token of somebody else's mail sent to themselves (an id is used once, and a token is of its recipient, too); put
+-- words of their own into it (it names the tenant and the person who invites, and no name becomes a link: limena.mail).
 --
 -- SECURITY DEFINER because limena_app has no right on the outbox, nor on the addresses of people.
 create or replace function limena.mail_invitation(p_id uuid)
@@ -19,7 +19,7 @@ declare
     v_invitation record;
     v_mails record;
 begin
-    select i.email, t.name as tenant_name, u.display_name as inviter into v_invitation
+    select i.email, i.expires_at, t.name as tenant_name, u.display_name as inviter into v_invitation
     from limena.invitations as i
     inner join limena.tenants as t on i.tenant_id = t.id
     inner join limena.users as u on i.invited_by = u.id
@@ -47,11 +47,12 @@ begin
         raise exception 'too many invitations' using errcode = 'LM004', detail = '3600';
     end if;
 
-    insert into limena.outbox (tenant_id, id, template, recipient, parameters, due_at)
+    insert into limena.outbox (tenant_id, id, template, recipient, parameters, due_at, expires_at)
     values (
         v_tenant_id, p_id, 'invitation', v_invitation.email,
         jsonb_build_object('tenant_name', v_invitation.tenant_name, 'inviter', v_invitation.inviter),
-        now() + least(v_mails.everywhere / 20, 24) * interval '1 hour'
+        now() + least(v_mails.everywhere / 20, 24) * interval '1 hour',
+        v_invitation.expires_at
     );
 end;
 $$;

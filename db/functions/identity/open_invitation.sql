@@ -1,5 +1,6 @@
--- The invitation behind a token, if it still counts: not used, withdrawn or overdue, into a tenant that is there, and its maker
--- could make it today (who was removed or lowered leaves no way in behind; who comes back after that, none of before).
+-- The invitation behind a token, if it still counts: not used, withdrawn or overdue, into a tenant that is there, and
+-- its maker could make it today (who was removed or lowered leaves no way in behind; who comes back after that, none of
+-- before).
 --
 -- SECURITY INVOKER: only definer functions can call it, as limena_owner.
 create or replace function limena_private.open_invitation(p_token_hash bytea)

@@ -11,7 +11,6 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_tenant_id uuid := limena.tenant_even_frozen('tenant:own');
-    v_tenant record;
 begin
     perform limena.require_even_frozen('tenant:own');
     perform from limena.tenants as t where t.id = v_tenant_id for no key update;
@@ -19,15 +18,14 @@ begin
     perform limena.require_even_frozen('tenant:own');
     update limena.tenants as t
     set state = 'active', deletion_due_at = null
-    where t.id = v_tenant_id and t.state = 'deleting'
-    returning t.id, t.state, t.name, t.created_at, t.deletion_due_at into v_tenant;
+    where t.id = v_tenant_id and t.state = 'deleting';
     if not found then
         raise exception 'The tenant is not deleted.' using errcode = 'LM002';
     end if;
     perform limena_private.record_event(
         p_tenant_id => v_tenant_id, p_action => 'tenant.restored', p_entity_type => 'tenant', p_entity_id => v_tenant_id::text
     );
-    return to_jsonb(v_tenant);
+    return limena.describe_tenant();
 end;
 $$;
 

@@ -1,6 +1,8 @@
+-- set_audit_retention() says who may say how long the log is kept. What is NULL stays.
+--
 -- SECURITY DEFINER because limena_app may not update tenants: whoever may can hold the lock that freezing, and every
 -- change of members, waits for.
-create or replace function limena.update_tenant(p_name text)
+create or replace function limena.update_tenant(p_name text default null, p_audit_retention_days integer default null)
 returns jsonb
 language plpgsql
 volatile
@@ -9,21 +11,17 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_tenant_id uuid := limena.tenant_with('tenant:write');
-    v_tenant jsonb;
 begin
     perform limena_private.lock_own_tenant(v_tenant_id, 'tenant:write');
-    update limena.tenants as t
-    set name = p_name
-    where t.id = v_tenant_id
-    returning jsonb_build_object(
-        'id', t.id,
-        'name', t.name,
-        'state', t.state,
-        'created_at', t.created_at,
-        'deletion_due_at', t.deletion_due_at
-    )
-    into v_tenant;
-    return v_tenant;
+    if p_audit_retention_days is not null then
+        perform limena.set_audit_retention(p_audit_retention_days);
+    end if;
+    if p_name is not null then
+        update limena.tenants as t
+        set name = p_name
+        where t.id = v_tenant_id;
+    end if;
+    return limena.describe_tenant();
 exception
     -- By the name that the field has here: at a registration it is tenant_name.
     when check_violation then
@@ -32,7 +30,7 @@ exception
 end;
 $$;
 
-comment on function limena.update_tenant(text) is
-'Renames the current tenant. Raises 42501 without tenant:write, LM001 when it is frozen, 22023 or 23502 for a bad name.';
+comment on function limena.update_tenant(text, integer) is
+'Renames the current tenant, or says how long its audit log is kept (from 30 to 3650 days; that is the owner''s). Raises 42501 without tenant:write, or without tenant:own for the log; LM001 when the tenant is frozen; 22023 for a bad value.';
 
-grant execute on function limena.update_tenant(text) to limena_app;
+grant execute on function limena.update_tenant(text, integer) to limena_app;

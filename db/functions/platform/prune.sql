@@ -98,7 +98,17 @@ begin
         for update skip locked
     );
     get diagnostics v_count = row_count;
-    return v_total + v_count;
+    v_total := v_total + v_count;
+
+    -- Each audited row has its own; this is for the rest, counters and the like.
+    if v_total > 0 then
+        perform limena_private.record_event(
+            p_tenant_id => null,
+            p_action => 'maintenance.pruned',
+            p_details => jsonb_build_object('rows', v_total)
+        );
+    end if;
+    return v_total;
 end;
 $$;
 

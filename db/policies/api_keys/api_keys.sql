@@ -3,9 +3,9 @@
 alter table limena.api_keys enable row level security;
 alter table limena.api_keys force row level security;
 
--- Not granted, on purpose: SELECT on key_hash (a hash that can be read can be passed to enter_api_key); UPDATE,
--- which is also the right to lock rows (a key is replaced, not altered: rotate_api_key; revoke_api_key ends one); DELETE (a revoked key stays, for the log); INSERT on
--- created_at and held_since, which have defaults; anything to limena_auth.
+-- Not granted, on purpose: SELECT on key_hash (a hash that can be read can be passed to enter_api_key); UPDATE, which
+-- is also the right to lock rows (a key is replaced, not altered: rotate_api_key; revoke_api_key ends one); DELETE (a
+-- revoked key stays, for the log); INSERT on created_at and held_since, which have defaults; anything to limena_auth.
 revoke all on limena.api_keys from public, limena_app, limena_auth, limena_readonly, limena_maintenance;
 grant select (
     tenant_id, id, name, prefix, last_four, scopes, created_by, created_at, expires_at, revoked_at, calls_per_minute,
@@ -66,6 +66,10 @@ select limena_private.audit_table(
     p_key_columns => '{tenant_id, id}',
     p_entity_column => 'id',
     p_redacted_columns => '{key_hash}',
-    p_column_actions => '[["revoked_at", "api_key.revoked"], ["replaced_by", "api_key.rotated"], ["created_by", "api_key.transferred"]]',
+    p_column_actions => '[
+        ["revoked_at", "api_key.revoked"],
+        ["replaced_by", "api_key.rotated"],
+        ["created_by", "api_key.transferred"]
+    ]',
     p_ignored_columns => '{held_since}'
 );

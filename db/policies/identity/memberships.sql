@@ -4,8 +4,8 @@ alter table limena.memberships enable row level security;
 alter table limena.memberships force row level security;
 
 -- Not granted, on purpose: INSERT (one joins through register_user or accept_invitation); UPDATE and DELETE
--- (change_member_role, remove_member and transfer_ownership: that there always is an owner, no policy can say); anything
--- to limena_auth.
+-- (change_member_role, remove_member and transfer_ownership: that there always is an owner, no policy can say);
+-- anything to limena_auth.
 revoke all on limena.memberships from public, limena_app, limena_auth, limena_readonly, limena_maintenance;
 grant select (tenant_id, user_id, role, created_at) on limena.memberships to limena_app, limena_readonly;
 

@@ -3,11 +3,12 @@
 alter table limena.tenants enable row level security;
 alter table limena.tenants force row level security;
 
--- Not granted, on purpose: INSERT (a tenant comes with its owner, through register_user); DELETE, and UPDATE,
--- which is also the right to lock the row that every change of members waits for (update_tenant, delete_tenant,
--- restore_tenant and the platform's procedures change it); anything to limena_auth.
+-- Not granted, on purpose: INSERT (a tenant comes with its owner, through register_user); DELETE, and UPDATE, which is
+-- also the right to lock the row that every change of members waits for (update_tenant, set_audit_retention,
+-- delete_tenant, restore_tenant and the platform's procedures change it); anything to limena_auth.
 revoke all on limena.tenants from public, limena_app, limena_auth, limena_readonly, limena_maintenance;
-grant select (id, name, state, created_at, deletion_due_at) on limena.tenants to limena_app, limena_readonly;
+grant select (id, name, state, created_at, deletion_due_at, audit_retention_days)
+on limena.tenants to limena_app, limena_readonly;
 
 -- Whoever is inside may know where: no permission is asked for.
 drop policy if exists tenants_select_app on limena.tenants;

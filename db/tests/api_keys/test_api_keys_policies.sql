@@ -159,7 +159,10 @@ select is(
     '42501',
     'makes none: no policy says so'
 );
-select is(tests.outcome('update limena.api_keys set revoked_at = null'), '6', 'changes them, for retire_api_key and remove_member');
+select is(
+    tests.outcome('update limena.api_keys set revoked_at = null'), '6',
+    'changes them, for retire_api_key and remove_member'
+);
 select is(tests.outcome('delete from limena.api_keys'), '6', 'and deletes them, for erase_tenant');
 
 select * from finish();

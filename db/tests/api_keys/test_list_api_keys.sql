@@ -36,7 +36,8 @@ select is(
         'scopes',
         '["ai:use"]'::jsonb,
         'created_by', tests.user_id('a', 'owner'), 'created_at', '2026-02-01T00:00:00+00:00',
-        'expires_at', '2036-03-01T00:00:00+00:00', 'calls_per_minute', null, 'retires_at', null, 'last_used_at', '2026-03-15T00:00:00+00:00',
+        'expires_at', '2036-03-01T00:00:00+00:00', 'calls_per_minute', null, 'retires_at', null,
+        'last_used_at', '2026-03-15T00:00:00+00:00',
         'revoked_at', '2026-04-01T00:00:00+00:00'
     ),
     'the newest first, revoked or not, with what there is to say and no hash'

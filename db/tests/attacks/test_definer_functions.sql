@@ -41,6 +41,7 @@ select is(
             'current_session_user_id',
             'current_tenant_id',
             'current_user_id',
+            'set_audit_retention',
             'delete_tenant',
             'deployed_digest',
             'enter_api_key',
@@ -62,7 +63,7 @@ select is(
             'tenant_even_frozen',
             'tenant_with',
             'transfer_ownership',
-            'release_ai_call', 'reserve_ai_call', 'reset_ai_quota', 'settle_ai_call', 'update_ai_settings'
+            'export_ai_usage', 'release_ai_call', 'reserve_ai_call', 'reset_ai_quota', 'settle_ai_call', 'update_ai_settings'
         ]) as f (name)
     ),
     'limena_app can call these functions with the owner''s rights, and no other'

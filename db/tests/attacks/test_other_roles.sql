@@ -75,6 +75,7 @@ from (
         array[
             'apply_retention',
             'check_ai_quotas',
+            'check_audit_log',
             'claim_mail',
             'credential_key_versions',
             'deployed_digest',

@@ -458,7 +458,9 @@ select tests.leave();
 
 -- The row itself: within the transaction, after what it tells of, in an order that the rows keep.
 select is_empty(
-    'select l.id from limena.audit_logs as l where l.occurred_at < now() or l.occurred_at > clock_timestamp()',
+    $$select l.id from limena.audit_logs as l
+    where (l.occurred_at < now() or l.occurred_at > clock_timestamp())
+        and l.action <> 'maintenance.partitions_made' -- the deploy's$$,
     'occurred_at is the clock''s'
 );
 select is_empty(

@@ -1,7 +1,7 @@
 -- limena.get_tenant(), update_tenant(), delete_tenant() and restore_tenant(), list_permissions() and the invitations'
 -- procedures: who may, and what they refuse. Fails without them.
 begin;
-select plan(21);
+select plan(22);
 
 select tests.make_tenants();
 select tests.make_api_key(p_tenant => 'a', p_name => 'own', p_scopes => '{tenant:own}');
@@ -36,6 +36,10 @@ from (
     (
         $$select limena.update_tenant('x')$$,
         'nobody 42501, viewer 42501, member 42501, admin 1, owner 1, own 42501, other 42501'
+    ),
+    (
+        'select limena.set_audit_retention(30)',
+        'nobody 42501, viewer 42501, member 42501, admin 42501, owner 1, own 1, other 42501'
     ),
     (
         $$select limena.delete_tenant('Tenant a')$$,

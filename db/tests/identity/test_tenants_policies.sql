@@ -17,8 +17,8 @@ select is(tests.row_security_of('limena.tenants'), 'forced', 'row-level security
 select results_eq(
     $$select tests.privileges_of('limena.tenants')$$,
     array[
-        'limena_app: select (id, name, state, created_at, deletion_due_at)',
-        'limena_readonly: select (id, name, state, created_at, deletion_due_at)'
+        'limena_app: select (id, name, state, created_at, audit_retention_days, deletion_due_at)',
+        'limena_readonly: select (id, name, state, created_at, audit_retention_days, deletion_due_at)'
     ],
     'exactly these privileges'
 );

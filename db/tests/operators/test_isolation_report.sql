@@ -38,6 +38,7 @@ select results_eq(
             'ai_usage_days', 'table', true,
             '{delete_owner, insert_owner, select_app, select_owner, select_readonly, update_owner}', false
         ),
+        ('ai_usage_export', 'view', true, '{}', false),
         (
             'ai_usage_logs', 'partitioned table', true,
             '{delete_owner, insert_owner, select_app, select_owner, select_readonly, update_owner}', false

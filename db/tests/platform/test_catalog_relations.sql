@@ -47,8 +47,10 @@ select results_eq(
         'r limena_private.tenant_salts',
         'v limena.ai_limits',
         'v limena.ai_quota_states',
+        'v limena.ai_usage_export',
         'v limena.audit_actions',
         'v limena.audit_export',
+        'v limena.function_report',
         'v limena.isolation_report',
         'v limena.permission_matrix',
         'v limena_private.audit_digests',
@@ -311,6 +313,8 @@ select results_eq(
         'limena.ai_limits limena_readonly: select on the table',
         'limena.ai_quota_states limena_app: select on the table',
         'limena.ai_quota_states limena_readonly: select on the table',
+        'limena.ai_usage_export limena_app: select on the table',
+        'limena.ai_usage_export limena_readonly: select on the table',
         'limena.api_keys limena_app: insert (tenant_id, id, name, prefix, last_four, scopes, key_hash,'
         ' created_by, expires_at, calls_per_minute)',
         'limena.audit_actions limena_app: select on the table',
@@ -319,6 +323,8 @@ select results_eq(
         'limena.audit_actions limena_readonly: select on the table',
         'limena.audit_export limena_app: select on the table',
         'limena.audit_export limena_readonly: select on the table',
+        'limena.function_report limena_maintenance: select on the table',
+        'limena.function_report limena_readonly: select on the table',
         'limena.integration_credentials limena_app: delete on the table',
         'limena.integration_credentials limena_app: insert (tenant_id, integration_id, field, key_version, ciphertext,'
         ' expires_at)',

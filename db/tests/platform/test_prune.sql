@@ -111,7 +111,7 @@ select is(
         order by line
     ),
     array[
-        'mail.deleted system t',
+        'mail.deleted system t', 'maintenance.pruned system t',
         'password_reset.deleted system t',
         'refresh_token.deleted system t',
         'registration.deleted system t',

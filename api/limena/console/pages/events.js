@@ -18,7 +18,7 @@ const who = (row) => (row.actor_label ? said(row.actor_label) : h('span', { clas
 function headOf(row) {
   return [
     h('span', { class: 'event-what' }, words(row.action), ' ', marks(row)),
-    h('span', { class: 'event-who' }, who(row), row.actor_type === 'api_key' ? h('span', { class: 'muted' }, ' (API key)') : null),
+    h('span', { class: 'event-who' }, who(row), row.actor_type === 'api_key' && !row.actor_label?.includes('(lmn_') ? h('span', { class: 'muted' }, ' (API key)') : null),
     h('span', { class: 'event-when muted' }, dateTime(row.occurred_at)),
   ];
 }

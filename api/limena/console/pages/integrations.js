@@ -17,7 +17,7 @@ export default function integrations() {
     const byProvider = Object.fromEntries(page.items.map((one) => [one.provider, one]));
     const shown = page.providers.filter((one) => one.is_available || byProvider[one.provider]);
     if (!shown.length) return empty('Nothing can be connected', 'Whoever runs this server has set up no provider.');
-    return h('div', { class: 'grid' }, shown.map((one) => providerCard(one, byProvider[one.provider], () => place.load())));
+    return h('div', { class: 'grid cards' }, shown.map((one) => providerCard(one, byProvider[one.provider], () => place.load())));
   });
   return [heading('Integrations', 'Third parties on whose behalf your programs act. Their credentials are encrypted for this tenant alone, and nobody can read them back.'), place];
 }

@@ -1,12 +1,12 @@
 // Logging in, on whatever page one was going to: the address stays, and so one comes back to it.
 
-import { show, takeReason } from '../app.js';
+import { show, whyEnded } from '../app.js';
 import { enter, json } from '../session.js';
 import { field, form, h, link, submit } from '../ui.js';
 import { plainCard } from './plain.js';
 
 export default function logIn() {
-  const reason = takeReason();
+  const reason = whyEnded();
   return plainCard(
     'Log in',
     reason && h('p', { class: 'notice info', role: 'status' }, `${reason} Log in to go on where you were.`),

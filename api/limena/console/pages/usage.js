@@ -20,7 +20,7 @@ const ACTIONS = {
 };
 
 export default function usage() {
-  const place = h('div', { class: 'later' });
+  const place = h('div', {});
   const draw = (sort) => place.replaceChildren(later(() => overview(sort, () => draw(sort))));
   const sort = select('sort', SORTS, 'percent', { change: ({ target }) => draw(target.value) });
   draw('percent');
@@ -40,7 +40,7 @@ async function overview(sort, changed) {
   };
   const list = await paged(load, (items) => [summary(items), tenantTable(items, changed)], empty('No tenants yet', 'They appear here when they have used AI.'));
   const sums = Object.fromEntries(days.map((one) => [one.day, one.tokens]));
-  return [card('Tokens of all tenants, last 31 days', barChart('By day, UTC', lastDays(sums))), card('Tenants', list)];
+  return h('div', { class: 'stack' }, card('Tenants', list), card('Tokens of all tenants', barChart('By day, UTC', lastDays(sums))));
 }
 
 function summary(items) {
