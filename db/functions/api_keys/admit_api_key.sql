@@ -19,9 +19,9 @@ declare
 begin
     begin
         perform from limena.tenants as t where t.id = new.tenant_id for share;
-        raise exception 'the lock is let go';
+        raise exception 'the lock is let go' using errcode = 'P0002';
     exception
-        when raise_exception then null;
+        when no_data_found then null;
     end;
     -- Whoever else may insert is trusted.
     if pg_has_role(v_caller, 'limena_app', 'MEMBER') and not (select r.rolsuper from pg_roles as r where r.rolname = v_caller) then
