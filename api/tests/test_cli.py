@@ -205,7 +205,7 @@ def test_doctor_prints_its_findings_and_ends_with_1(run: Run) -> None:
     code, out, err = run("doctor")
     assert (code, err) == (1, "")
     lines = out.splitlines()
-    assert len(lines) == 6
+    assert len(lines) == 7
     assert all(line.startswith("configuration: LIMENA_") for line in lines)
 
 

@@ -2,9 +2,9 @@
 
 import asyncio
 import itertools
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, LiteralString
 from uuid import uuid4
 
 import httpx
@@ -15,8 +15,10 @@ from starlette.requests import Request
 import limena
 from limena import api_key_format
 from limena.errors import Problem
-from limena.pools import create_tenant_pool
+from limena.pools import call, create_call_pool, create_tenant_pool, lend
+from limena.procedures import read_catalog
 from limena.transaction import ApiKeyCredential, RecentKeys
+from limena.values import encode
 from support.api import Api
 from support.people import Newcomer, audited, register
 
@@ -136,6 +138,43 @@ def test_a_request_that_runs_does_not_hold_the_counter(api: Api, make_key: Any) 
 
     asyncio.run(use())
     assert counted(api, made["id"]) == 2
+
+
+def test_whoever_gives_up_while_a_call_is_counted_leaves_a_connection_that_works(api: Api, make_key: Any) -> None:
+    """Two statements are on their way when the wait is cancelled: their answers must be nobody else's."""
+    made, program = make_key("members:read", calls_per_minute=10)
+    assert program.get("/api/v1/members").status_code == 200
+    key_hash = api_key_format.parse(made["key"])
+    assert key_hash is not None
+
+    async def use() -> tuple[bytes | None, bytes | None]:
+        dsn = api.database.dsn("limena_app")
+        async with create_call_pool(dsn, name="gives up", size=1, timeout=10, statement_timeout_ms=5_000) as pool:
+            async with lend(pool) as connection:
+                catalog = await read_catalog(connection, ["get_me", "enter_api_key", "count_api_key_call"])
+
+            def both() -> Coroutine[Any, Any, bytes | None]:
+                call_id = {"p_call_id": encode(uuid4())}
+                key = {"p_key_hash": encode(key_hash)}
+                count = catalog.statement("count_api_key_call", None)
+                me = catalog.statement("get_me", "enter_api_key")
+                return call(pool, me, me.bind({}, key | call_id), (count, count.bind(key | call_id, {})))
+
+            first = await both()
+            with api.database.connect(autocommit=False) as holder, api.database.connect() as watcher:
+                holder.execute("select from limena.api_key_rates where api_key_id = %s for update", [made["id"]])
+                waiting = asyncio.ensure_future(both())
+                waits: LiteralString = "select from pg_stat_activity where wait_event_type = 'Lock' and query like %s"
+                while watcher.execute(waits, ["%count_api_key_call%"]).fetchone() is None:  # noqa: ASYNC110 - it tells nobody
+                    await asyncio.sleep(0.01)
+                waiting.cancel()
+                with pytest.raises(asyncio.CancelledError):
+                    await waiting
+            return first, await both()
+
+    first, second = asyncio.run(use())
+    assert first == second
+    assert made["id"].encode() in (first or b"")
 
 
 def test_code_of_ones_own_is_counted_too(api: Api, make_key: Any) -> None:

@@ -37,6 +37,7 @@ EVEN_FROZEN = ANYONE | {
 }
 """What changes something, and works in a frozen tenant."""
 MORE: Mapping[str, frozenset[str]] = {
+    "GET /api/v1/ai/usage.csv": frozenset({"ai:read"}),  # an export is also a reading
     # Nobody gives what they do not hold: here, what a viewer has.
     "POST /api/v1/invitations": frozenset({"tenant:read", "members:read", "integrations:read", "ai:read"}),
 }
