@@ -36,6 +36,8 @@ select m.tenant_id, m.tenant_id, 'bench', 'lmn_abcdef', '0000', '{ai:use}', sha2
 from limena.memberships as m inner join limena.users as u on m.user_id = u.id where u.email = 'bench@ai.example';
 insert into limena.ai_settings (tenant_id, max_calls_per_hour, max_tokens_per_month)
 select t.id, 1000000, 1000000000000000 from limena.tenants as t where t.name like 'bench %';
+insert into limena.ai_quotas (tenant_id, as_of)
+select t.id, clock_timestamp() from limena.tenants as t where t.name like 'bench %';
 create table public.bare (tenant_id uuid primary key, used bigint not null, ceiling bigint not null)
 with (fillfactor = 50);
 insert into public.bare select t.id, 0, 1000000000000000 from limena.tenants as t where t.name like 'bench %';
@@ -76,7 +78,7 @@ def _pgbench(dsn: str, script: str, tenants: int, seconds: float) -> dict[str, f
 def _reservations(bench: Bench, tenants: int) -> dict[str, Any]:
     with _tenants(bench) as database:
         app, superuser = database.dsn("limena_app"), database.dsn()
-        _pgbench(app, _RESERVE, TENANTS, 2)  # each tenant has its row, each page is in memory
+        _pgbench(app, _RESERVE, TENANTS, 2)  # last uses are written, pages are in memory
         result = compare(
             alternate(
                 bench.rounds,

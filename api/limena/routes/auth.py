@@ -258,6 +258,8 @@ async def _accept_by_password(request: Request, token: dict[str, Wire], email: s
         try:
             joined = await _accept(request, token | {"p_verified_hash": encode(stored)})
         except Problem as problem:
+            if problem.status >= 500:
+                await _take_back(request, email)
             if problem.code != "unauthenticated" or refused is not None:
                 raise
             refused = stored  # or it was replaced this very moment, by a log-in that rehashed
