@@ -415,6 +415,16 @@ def test_the_current_password_is_asked_for_and_guessing_it_is_slowed_down(api: A
     assert audited(api, new.tenant_id).count("session.login_failed") == 6
 
 
+def test_a_right_password_for_another_tenant_counts_once(api: Api) -> None:
+    """As a wrong one does: else it would tell, by the number of attempts that are free, that the password is right."""
+    new, host = register(api), register(api)
+    body = {"email": new.email, "password": PASSWORD, "tenant_id": host.tenant_id}
+    with api.client() as client:
+        answers = [client.post(f"{AUTH}/login", json=body) for _ in range(7)]
+    assert [answer.status_code for answer in answers] == [401] * 6 + [429]
+    assert audited(api, new.tenant_id).count("session.login_failed") == 6
+
+
 def test_a_reset_is_good_once_and_ends_all_sessions(api: Api) -> None:
     new = register(api)
     token, newer = ask_for_reset(api, new.email), ask_for_reset(api, new.email)
