@@ -25,10 +25,13 @@ from limena.vault import MAX_SECRET_BYTES, Secret
 CALLBACK_PATH: Final = "/settings/integrations/callback"
 Revocation = Literal["done", "refused", "unreachable", "not_offered"]
 
+TOKEN_SECONDS: Final = 25.0
+"""For a provider's answer. Giving up early is not safe: it may have taken the old refresh token back."""
 _DISCOVERY_SECONDS: Final = 3600.0
 _TOKEN: Final = re.compile(rf"[\x20-\x7e]{{1,{MAX_SECRET_BYTES}}}")  # RFC 6749 appendix A.12
 _SCOPES: Final = re.compile(r"[\x20-\x7e]{1,4096}")
 _TEN_YEARS: Final = 315_360_000
+_AN_HOUR: Final = 3600
 _REFUSALS: Final = frozenset({"invalid_grant", "access_denied", "interaction_required", "consent_required"})
 """What says that this grant is no good. Everything else is somebody's mistake or a moment's trouble: a client that is
 not registered, a server error."""
@@ -39,7 +42,12 @@ class ProviderRefused(Exception):
 
 
 class ProviderUnavailable(Exception):
-    """The provider cannot be reached, or answers with something else than it should."""
+    """The provider cannot be reached, or answers with something else than it should. `is_settled`: the request did not
+    reach it, or it answered; else nobody knows what it did."""
+
+    def __init__(self, *, is_settled: bool = True) -> None:
+        super().__init__()
+        self.is_settled: Final = is_settled
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,8 +117,10 @@ class OAuthClient:
                 answer = await session.refresh_token(endpoints.token, refresh_token=shown)
         except OAuthError as error:
             raise _refusal(error) from None
-        except _TROUBLE:
+        except _UNSENT:
             raise ProviderUnavailable from None
+        except _TROUBLE as error:
+            raise ProviderUnavailable(is_settled=isinstance(error, httpx2.HTTPStatusError | ValueError)) from None
         tokens = _tokens(answer)
         if tokens.refresh_token is not None and tokens.refresh_token == refresh_token:
             return Tokens(tokens.access_token, None, tokens.expires_in, tokens.scopes)
@@ -141,7 +151,8 @@ class OAuthClient:
             scope=registration.scopes,
             redirect_uri=self._redirect_uri,
             code_challenge_method="S256",
-            transport=self._guard.transport(),
+            transport=self._guard.transport(seconds=TOKEN_SECONDS),
+            timeout=None,  # the transport's, which is for the whole of it
             trust_env=False,
         )
         return session
@@ -190,8 +201,13 @@ _TROUBLE: Final = (
     KeyError,
     TypeError,
     RecursionError,
+    ArithmeticError,
 )
 """What an answer that is none raises, somewhere in httpx, Authlib or json."""
+
+
+_UNSENT: Final = (httpx2.ConnectError, httpx2.ConnectTimeout, OutboundRefused)
+"""What is raised before anything is sent."""
 
 
 def _refusal(error: OAuthError) -> Exception:
@@ -208,8 +224,10 @@ def _tokens(answer: object) -> Tokens:
     seconds, scopes = answer.get("expires_in"), answer.get("scope")
     if isinstance(seconds, str) and seconds.isascii() and seconds.isdecimal() and len(seconds) < 10:
         seconds = int(seconds)  # some providers quote it
-    if isinstance(seconds, bool) or not isinstance(seconds, int) or not 0 <= seconds <= _TEN_YEARS:
-        seconds = None
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 <= seconds <= _TEN_YEARS:
+        seconds = None if refresh is None else _AN_HOUR  # RFC 6749 section 4.2.2 only recommends to say it
+    elif isinstance(seconds, float):
+        seconds = int(seconds)
     return Tokens(
         Secret(access),
         None if refresh is None else Secret(refresh),
@@ -225,6 +243,8 @@ def _is_text(value: object, pattern: re.Pattern[str]) -> TypeGuard[str]:
 def _metadata(document: object, issuer: str) -> Endpoints:
     if not isinstance(document, dict) or document.get("issuer") != issuer:
         raise ValueError("another issuer")  # Discovery, section 4.3: or somebody else speaks for it
+    if "S256" not in (document.get("code_challenge_methods_supported") or []):
+        raise ValueError("no PKCE")  # RFC 9700 section 2.1.1: a server that ignores it protects nothing
     methods = document.get("token_endpoint_auth_methods_supported") or ["client_secret_basic"]
     revocation = document.get("revocation_endpoint")
     authorization = str(document["authorization_endpoint"])

@@ -37,6 +37,7 @@ _NEVER: Final = tuple(
             "0.0.0.0/8",  # this host, on some systems
             "100.64.0.0/10",  # carrier-grade NAT, where clouds put their metadata
             "168.63.129.16/32",  # Azure's host, of public form
+            "192.0.0.0/24",  # protocol assignments
             "192.88.99.0/24",  # the retired relays of 6to4
             "::/96",  # IPv4-compatible, retired
             "64:ff9b:1::/48",  # NAT64 of one's own network
@@ -46,6 +47,8 @@ _NEVER: Final = tuple(
     )
 )
 """What Python's registry of special networks calls global, or does not know in every version that we run on."""
+_UNICAST: Final = ipaddress.IPv6Network("2000::/3")
+"""All that IANA has given out of IPv6 for the internet."""
 _NAT64: Final = ipaddress.IPv6Network("64:ff9b::/96")
 
 
@@ -101,7 +104,8 @@ class Guard:
     def client(self, *, seconds: float = SECONDS, max_bytes: int = MAX_BYTES) -> httpx2.AsyncClient:
         """A client whose every connection is checked; for code of one's own too. It follows no redirect unless it is
         asked to, and then each step is checked like the first."""
-        return httpx2.AsyncClient(transport=self.transport(seconds=seconds, max_bytes=max_bytes), trust_env=False)
+        transport = self.transport(seconds=seconds, max_bytes=max_bytes)
+        return httpx2.AsyncClient(transport=transport, timeout=None, trust_env=False)
 
     def transport(self, *, seconds: float = SECONDS, max_bytes: int = MAX_BYTES) -> GuardedTransport:
         return GuardedTransport(self, seconds=seconds, max_bytes=max_bytes)
@@ -184,6 +188,8 @@ class _Bounded(httpx2.AsyncByteStream):
 def is_public(address: Address) -> bool:
     """Whether an address belongs to the public internet, and so does the IPv4 address inside of it."""
     address = _unwrapped(address)
+    if isinstance(address, IPv6Address) and address not in _UNICAST:
+        return False
     return (
         address.is_global
         and not address.is_multicast

@@ -486,6 +486,35 @@ def test_a_credential_inside_a_tenant_transaction(api: Api, someone: Newcomer, p
         asyncio.run(find(useless, "anthropic"))
 
 
+def test_whoever_writes_the_base_url_does_not_get_the_key(api: Api, someone: Newcomer) -> None:
+    """With SQL of one's own the column can be changed: the key goes to the address that it was sealed with."""
+    client = someone.client
+    body = {"secret": "sk-marked", "base_url": "https://1.1.1.1/v1"}
+    assert client.put("/api/v1/integrations/openai-compatible", json=body).status_code == 200
+    assert client.put("/api/v1/integrations/anthropic", json={"secret": "sk-fixed"}).status_code == 200
+    assert listed(client)["openai-compatible"]["state"] == "connected"
+    in_database(
+        api, "update limena.integrations set base_url = 'https://evil.example' where tenant_id = %s", someone.tenant_id
+    )
+    assert {one["state"] for one in listed(client).values()} == {"unreadable"}
+    made = client.post("/api/v1/api-keys", json={"name": "n", "scopes": ["integrations:use"]}).json()["key"]
+    vault = Vault(TextSource(MASTER_KEYS))
+
+    async def find(name: str) -> Credential:
+        credential = ApiKeyCredential(api_key_format.describe(made).key_hash)
+        request = Request({"type": "http", "headers": [], "client": None})
+        async with (
+            create_tenant_pool(api.database.dsn("limena_app")) as pool,
+            tenant_transaction(pool, credential, request) as tx,
+        ):
+            return await open_credential(tx, vault, name)
+
+    found = asyncio.run(find("openai-compatible"))
+    assert (found.secret, found.base_url) == (Secret("sk-marked"), "https://1.1.1.1/v1")
+    fixed = asyncio.run(find("anthropic"))
+    assert (fixed.secret, fixed.base_url) == (Secret("sk-fixed"), "https://api.anthropic.com")
+
+
 # What does not open
 
 
