@@ -23,10 +23,7 @@ begin
     end if;
 
     v_previous := limena_private.seal_for_platform(p_tenant_id);
-    update limena.api_keys as k
-    set revoked_at = clock_timestamp()
-    where k.tenant_id = p_tenant_id and k.revoked_at is null;
-    get diagnostics v_count = row_count;
+    v_count := limena_private.end_api_keys(p_tenant_id);
     perform limena_private.record_event(
         p_tenant_id => p_tenant_id,
         p_action => 'tenant.api_keys_revoked',

@@ -150,7 +150,7 @@ select is(
     '42501 permission denied; detail api_keys:write', 'a viewer revokes no key'
 );
 select is(
-    tests.outcome('update limena.api_keys set revoked_at = clock_timestamp()'), '0', 'in no way'
+    tests.outcome('update limena.api_keys set revoked_at = clock_timestamp()'), '42501', 'in no way'
 );
 
 -- A key's scopes, too: the exception is for what it would hold.
