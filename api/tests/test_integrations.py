@@ -336,7 +336,7 @@ def test_metadata_that_is_not_believed(document: dict[str, Any]) -> None:
         "code_challenge_methods_supported": ["S256"],
     }
     assert _metadata(good, "https://x").token == "https://x/t"
-    with pytest.raises(ValueError, match="issuer|PKCE|browser"):
+    with pytest.raises(ValueError, match=r"issuer|PKCE|browser"):
         _metadata(good | document, "https://x")
 
 
