@@ -52,7 +52,7 @@ select results_eq(
         ),
         (
             'api_keys', 'table', true,
-            '{delete_owner, insert_app, select_app, select_owner, select_readonly, update_app, update_owner}', true
+            '{delete_owner, insert_app, select_app, select_owner, select_readonly, update_owner}', true
         ),
         (
             'audit_logs', 'partitioned table', true,
@@ -90,9 +90,9 @@ select results_eq(
         ('session_uses', 'table', false, '{insert_owner, select_app, select_owner, select_readonly, update_owner}', false),
         (
             'sessions', 'table', false,
-            '{delete_owner, insert_owner, select_app, select_owner, select_readonly, update_app, update_owner}', true
+            '{delete_owner, insert_owner, select_app, select_owner, select_readonly, update_owner}', true
         ),
-        ('tenants', 'table', false, '{insert_owner, select_app, select_owner, select_readonly, update_app, update_owner}', true),
+        ('tenants', 'table', false, '{insert_owner, select_app, select_owner, select_readonly, update_owner}', true),
         ('users', 'table', false, '{insert_owner, select_owner, select_readonly, update_owner}', true)
     ) as e (name, kind, has_tenant_id, policies, is_audited)$$,
     'each table, with its policies and audit triggers'
