@@ -941,6 +941,10 @@ def test_a_forgotten_password_is_set_anew(console: Api, browser: Browser) -> Non
     ],
 )
 def test_a_visit_fails_on_what_must_not_happen(browser: Browser, script: str, found: str) -> None:
-    with pytest.raises((AssertionError, Error), match=found), browser.visit("/") as visit:  # noqa: PT012
-        visit.page.evaluate(f"() => {{ {script} }}")
-        visit.page.wait_for_timeout(300)
+    def happen() -> None:
+        with browser.visit("/") as visit:
+            visit.page.evaluate(f"() => {{ {script} }}")
+            visit.page.wait_for_timeout(300)
+
+    with pytest.raises((AssertionError, Error), match=found):
+        happen()
