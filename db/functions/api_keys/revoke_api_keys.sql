@@ -12,8 +12,8 @@ declare
     v_previous text[];
     v_count integer;
 begin
-    if coalesce(btrim(p_reason), '') = '' or char_length(p_reason) > 500 then
-        raise exception 'must have 1 to 500 characters' using errcode = '22023', column = 'reason';
+    if not limena_private.is_reason(p_reason, 1) then
+        raise exception 'must say why, in 1 to 500 characters' using errcode = '22023', column = 'reason';
     end if;
     if not exists (
         select from limena.tenants as t

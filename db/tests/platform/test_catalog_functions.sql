@@ -167,6 +167,7 @@ select results_eq(
         'limena_private.erase_tenant -',
         'limena_private.freeze_tenant -',
         'limena_private.is_mailbox_full -',
+        'limena_private.is_reason -',
         'limena_private.lock_ai_quota -',
         'limena_private.lock_own_tenant -',
         'limena_private.lock_tenant -',
