@@ -529,6 +529,7 @@ def test_a_platform_admin_looks_and_acts_with_a_reason(
         if size == WIDE:
             act(page, "Globex", "Freeze the tenant", "Unpaid since March")
             expect(row.get_by_text("Frozen")).to_be_visible()
+            expect(row.get_by_text("Freeze the tenant: Unpaid since March")).to_be_visible()
             with browser.visit("/settings/audit-log?action=tenant.frozen", person=owner) as owners:
                 expect(owners.page.locator(".banner")).to_contain_text(re.compile("frozen", re.IGNORECASE))
                 owners.page.locator("summary.event-head").first.click()
