@@ -13,6 +13,8 @@ security invoker
 set search_path = pg_catalog, pg_temp
 as $$
 begin
+    -- First, as every other procedure of the ai domain does.
+    perform from limena.ai_quotas as q where q.tenant_id = p_tenant_id for update;
     perform limena_private.destroy_tenant_salt(p_tenant_id);
     delete from limena.integration_flows as f where f.tenant_id = p_tenant_id;
     delete from limena.integration_credentials as c where c.tenant_id = p_tenant_id;
