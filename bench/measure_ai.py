@@ -34,8 +34,6 @@ from limena.users as u, generate_series(1, 1000) as n where u.email = 'bench@ai.
 insert into limena.api_keys (tenant_id, id, name, prefix, last_four, scopes, key_hash, created_by)
 select m.tenant_id, m.tenant_id, 'bench', 'lmn_abcdef', '0000', '{ai:use}', sha256(uuid_send(m.tenant_id)), m.user_id
 from limena.memberships as m inner join limena.users as u on m.user_id = u.id where u.email = 'bench@ai.example';
-insert into limena.api_key_uses (tenant_id, api_key_id)
-select k.tenant_id, k.id from limena.api_keys as k where k.name = 'bench';
 insert into limena.ai_settings (tenant_id, max_calls_per_hour, max_tokens_per_month)
 select t.id, 1000000, 1000000000000000 from limena.tenants as t where t.name like 'bench %';
 insert into limena.ai_quotas (tenant_id, as_of)

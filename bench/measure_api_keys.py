@@ -32,8 +32,10 @@ select
     md5('bench ' || n % 1000)::uuid, md5('key ' || n)::uuid, 'bench', 'lmn_abcdef', '0000', '{members:read}',
     sha256(('key ' || n)::bytea), u.id, now() - interval '1 day'
 from limena.users as u, generate_series(0, KEYS - 1) as n where u.email = 'bench@keys.example';
-insert into limena.api_key_uses (tenant_id, api_key_id, last_used_at)
-select k.tenant_id, k.id, now() + interval '1 day' from limena.api_keys as k where k.name = 'bench';
+update limena.api_key_uses as u
+set last_used_at = now() + interval '1 day'
+from limena.api_keys as k
+where u.tenant_id = k.tenant_id and u.api_key_id = k.id and k.name = 'bench';
 """
 _PROVE: Final = "select true from limena.enter_api_key(sha256(('key ' || %s)::bytea))"
 

@@ -21,7 +21,7 @@ from limena.config import Settings
 from limena.metrics import Metrics
 from limena.oauth import OAuthClient
 from limena.outbound import Guard
-from limena.providers import PROVIDERS, OAuthProvider
+from limena.providers import PROVIDERS, ApiKeyProvider, OAuthProvider
 from limena.vault import MasterKeySource, Place, Sealed, Secret, UnreadableCredential, Vault
 
 log = logging.getLogger("limena")
@@ -39,12 +39,14 @@ class Credential:
     secret: Secret
     """An API key, or an access token."""
     base_url: str | None
-    """Chosen by the tenant: connect to it with `Guard.client()` alone, which refuses what points inside."""
+    """Of the provider; or chosen by the tenant: connect to that with `Guard.client()` alone, which refuses what points
+    inside. It is what the secret was sealed with, never what stands in a column."""
     expires_at: datetime | None
 
 
 class Integrations:
-    """`guard` makes every connection to a provider, `clients` has the OAuth 2 providers that are configured."""
+    """`guard` checks what tenants choose, `clients` has the OAuth 2 providers that are configured. They share no guard:
+    a tenant's slow name keeps no other tenant from refreshing."""
 
     def __init__(self, vault: Vault, guard: Guard, clients: Mapping[str, OAuthClient], metrics: Metrics) -> None:
         self.vault: Final = vault
@@ -55,9 +57,9 @@ class Integrations:
     @classmethod
     def from_settings(cls, settings: Settings, metrics: Metrics, master_keys: MasterKeySource) -> Integrations:
         """Raises `MasterKeyError`."""
-        guard = Guard(settings.outbound_allow)
+        guard, operators = Guard(settings.outbound_allow), Guard(settings.outbound_allow)
         clients = {
-            name: OAuthClient(provider, settings.oauth[name], guard, base_url=settings.base_url)
+            name: OAuthClient(provider, settings.oauth[name], operators, base_url=settings.base_url)
             for name, provider in PROVIDERS.items()
             if isinstance(provider, OAuthProvider) and name in settings.oauth
         }
@@ -71,6 +73,23 @@ class Integrations:
             self._metrics.unreadable_credentials.labels(provider if provider in PROVIDERS else "unknown").inc()
             log.error("%s, provider %s", error, provider)
             raise
+
+
+def with_base_url(secret: Secret, base_url: str | None) -> Secret:
+    """What is sealed of a key whose provider's address the tenant chooses: both, so that nobody who writes the column
+    `base_url` has the key sent to an address of theirs. Neither of them has a line end."""
+    return secret if base_url is None else Secret(f"{base_url}\n{secret.reveal()}")
+
+
+def split_base_url(provider: str, secret: Secret) -> tuple[str | None, Secret]:
+    """The address and the key that were sealed together; a provider with an address of its own has that one."""
+    known = PROVIDERS.get(provider)
+    if not isinstance(known, ApiKeyProvider):
+        return None, secret
+    if known.base_url is not None:
+        return known.base_url, secret
+    base_url, _, key = secret.reveal().partition("\n")
+    return base_url, Secret(key)
 
 
 def sealed_credentials(document: Mapping[str, Any], item: Mapping[str, Any]) -> Iterator[tuple[Sealed, Place]]:
@@ -99,5 +118,6 @@ async def open_credential(tx: AsyncConnection[TupleRow], vault: Vault, provider:
         for sealed, place in sealed_credentials(document, item):
             if place.field != "refresh_token":
                 secret = vault.open(sealed, place, bytes.fromhex(document["salt"] or ""))
-                return Credential(secret, item["base_url"], expires_at)
+                base_url, secret = split_base_url(provider, secret)
+                return Credential(secret, base_url, expires_at)
     raise NotConnected(provider)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import re
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, Literal, TypeGuard
 from urllib.parse import urlsplit
 
@@ -25,10 +25,13 @@ from limena.vault import MAX_SECRET_BYTES, Secret
 CALLBACK_PATH: Final = "/settings/integrations/callback"
 Revocation = Literal["done", "refused", "unreachable", "not_offered"]
 
+TOKEN_SECONDS: Final = 25.0
+"""For a provider's answer. Giving up early is not safe: it may have taken the old refresh token back."""
 _DISCOVERY_SECONDS: Final = 3600.0
 _TOKEN: Final = re.compile(rf"[\x20-\x7e]{{1,{MAX_SECRET_BYTES}}}")  # RFC 6749 appendix A.12
 _SCOPES: Final = re.compile(r"[\x20-\x7e]{1,4096}")
 _TEN_YEARS: Final = 315_360_000
+_AN_HOUR: Final = 3600
 _REFUSALS: Final = frozenset({"invalid_grant", "access_denied", "interaction_required", "consent_required"})
 """What says that this grant is no good. Everything else is somebody's mistake or a moment's trouble: a client that is
 not registered, a server error."""
@@ -39,7 +42,12 @@ class ProviderRefused(Exception):
 
 
 class ProviderUnavailable(Exception):
-    """The provider cannot be reached, or answers with something else than it should."""
+    """The provider cannot be reached, or answers with something else than it should. `is_settled`: the request did not
+    reach it, or it answered; else nobody knows what it did."""
+
+    def __init__(self, *, is_settled: bool = True) -> None:
+        super().__init__()
+        self.is_settled: Final = is_settled
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,10 +84,12 @@ class OAuthClient:
             )
         return str(url)
 
-    async def is_own_issuer(self, issuer: str) -> bool:
-        """Whether an answer that names its issuer comes from this provider (RFC 9207)."""
-        known = (await self._endpoints()).issuer
-        return known is None or known == issuer
+    async def is_own_issuer(self, issuer: str | None) -> bool:
+        """Whether an answer that names its issuer, or does not, can come from this provider (RFC 9207)."""
+        endpoints = await self._endpoints()
+        if issuer is None:
+            return not endpoints.tells_issuer
+        return endpoints.issuer in (None, issuer)
 
     async def redeem(self, code: Secret, code_verifier: Secret) -> Tokens:
         """Raises `ProviderRefused`, `ProviderUnavailable`."""
@@ -109,8 +119,10 @@ class OAuthClient:
                 answer = await session.refresh_token(endpoints.token, refresh_token=shown)
         except OAuthError as error:
             raise _refusal(error) from None
-        except _TROUBLE:
+        except _UNSENT:
             raise ProviderUnavailable from None
+        except _TROUBLE as error:
+            raise ProviderUnavailable(is_settled=isinstance(error, httpx2.HTTPStatusError | ValueError)) from None
         tokens = _tokens(answer)
         if tokens.refresh_token is not None and tokens.refresh_token == refresh_token:
             return Tokens(tokens.access_token, None, tokens.expires_in, tokens.scopes)
@@ -141,7 +153,8 @@ class OAuthClient:
             scope=registration.scopes,
             redirect_uri=self._redirect_uri,
             code_challenge_method="S256",
-            transport=self._guard.transport(),
+            transport=self._guard.transport(seconds=TOKEN_SECONDS),
+            timeout=None,  # the transport's, which is for the whole of it
             trust_env=False,
         )
         return session
@@ -150,12 +163,10 @@ class OAuthClient:
         fixed, registration = self._provider.endpoints, self._registration
         if fixed is not None:
             tenant = registration.tenant or ""
-            return Endpoints(
-                fixed.authorization.replace("{tenant}", tenant),
-                fixed.token.replace("{tenant}", tenant),
-                fixed.revocation,
-                fixed.auth_method,
-                fixed.issuer,
+            return replace(
+                fixed,
+                authorization=fixed.authorization.replace("{tenant}", tenant),
+                token=fixed.token.replace("{tenant}", tenant),
             )
         if self._discovered is None or self._discovered[0] < time.monotonic():
             self._discovered = (time.monotonic() + _DISCOVERY_SECONDS, await self._discover(registration.issuer or ""))
@@ -190,8 +201,13 @@ _TROUBLE: Final = (
     KeyError,
     TypeError,
     RecursionError,
+    ArithmeticError,
 )
 """What an answer that is none raises, somewhere in httpx, Authlib or json."""
+
+
+_UNSENT: Final = (httpx2.ConnectError, httpx2.ConnectTimeout, OutboundRefused)
+"""What is raised before anything is sent."""
 
 
 def _refusal(error: OAuthError) -> Exception:
@@ -208,8 +224,10 @@ def _tokens(answer: object) -> Tokens:
     seconds, scopes = answer.get("expires_in"), answer.get("scope")
     if isinstance(seconds, str) and seconds.isascii() and seconds.isdecimal() and len(seconds) < 10:
         seconds = int(seconds)  # some providers quote it
-    if isinstance(seconds, bool) or not isinstance(seconds, int) or not 0 <= seconds <= _TEN_YEARS:
-        seconds = None
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 <= seconds <= _TEN_YEARS:
+        seconds = None if refresh is None else _AN_HOUR  # RFC 6749 section 4.2.2 only recommends to say it
+    elif isinstance(seconds, float):
+        seconds = int(seconds)
     return Tokens(
         Secret(access),
         None if refresh is None else Secret(refresh),
@@ -225,6 +243,8 @@ def _is_text(value: object, pattern: re.Pattern[str]) -> TypeGuard[str]:
 def _metadata(document: object, issuer: str) -> Endpoints:
     if not isinstance(document, dict) or document.get("issuer") != issuer:
         raise ValueError("another issuer")  # Discovery, section 4.3: or somebody else speaks for it
+    if "S256" not in (document.get("code_challenge_methods_supported") or []):
+        raise ValueError("no PKCE")  # RFC 9700 section 2.1.1: a server that ignores it protects nothing
     methods = document.get("token_endpoint_auth_methods_supported") or ["client_secret_basic"]
     revocation = document.get("revocation_endpoint")
     authorization = str(document["authorization_endpoint"])
@@ -236,4 +256,5 @@ def _metadata(document: object, issuer: str) -> Endpoints:
         None if revocation is None else str(revocation),
         "client_secret_basic" if "client_secret_basic" in methods else "client_secret_post",
         issuer,
+        document.get("authorization_response_iss_parameter_supported") is True,
     )

@@ -431,6 +431,13 @@ SCHEMAS: Final[Mapping[str, dict[str, Json]]] = {
             "is_enabled": {"type": "boolean", "description": "The tenant's own switch."},
             "is_allowed": {"type": "boolean", "description": "The platform's switch."},
             "days": _DAYS,
+            "acts": {
+                "type": "array",
+                "items": _object(
+                    {"occurred_at": _TIME, "actor_label": _or_null(_TEXT), "action": _TEXT, "reason": _TEXT}
+                ),
+                "description": "What platform admins did last: three of the last 90 days.",
+            },
         }
     ),
     "TenantUsageList": _object(

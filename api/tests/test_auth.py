@@ -203,6 +203,20 @@ def test_a_spent_token_ends_the_family_once_its_grace_is_over(api: Api) -> None:
     assert "session.refresh_reused" in audited(api, new.tenant_id)
 
 
+def test_a_slow_tab_is_given_no_spent_token(api: Api) -> None:
+    """Two refreshes while its own was on the way: with the first successor in the cookie, the next refresh after the
+    grace would end the session. Would fail if a repeat always gave out its successor."""
+    new = register(api)
+    first = new.refresh_cookie
+    second = cookie_of(refresh_with(api, first))
+    third = cookie_of(refresh_with(api, second))
+    slow = refresh_with(api, first)
+    assert slow.status_code == 200
+    assert "set-cookie" not in slow.headers
+    assert me(api, json_of(slow)["access_token"]).status_code == 200
+    assert refresh_with(api, third).status_code == 200
+
+
 def test_a_family_ends_30_days_after_the_log_in(api: Api) -> None:
     new = register(api)
     with api.database.connect() as connection:
@@ -398,6 +412,16 @@ def test_the_current_password_is_asked_for_and_guessing_it_is_slowed_down(api: A
         assert code_of(answer) == (422, "validation_failed")
         assert json_of(answer)["errors"] == [{"field": "current_password", "message": "is wrong"}]
     assert code_of(change(new.client, PASSWORD, NEW_PASSWORD)) == (429, "rate_limited")
+    assert audited(api, new.tenant_id).count("session.login_failed") == 6
+
+
+def test_a_right_password_for_another_tenant_counts_once(api: Api) -> None:
+    """As a wrong one does: else it would tell, by the number of attempts that are free, that the password is right."""
+    new, host = register(api), register(api)
+    body = {"email": new.email, "password": PASSWORD, "tenant_id": host.tenant_id}
+    with api.client() as client:
+        answers = [client.post(f"{AUTH}/login", json=body) for _ in range(7)]
+    assert [answer.status_code for answer in answers] == [401] * 6 + [429]
     assert audited(api, new.tenant_id).count("session.login_failed") == 6
 
 

@@ -11,12 +11,12 @@ from collections.abc import Iterator
 from dataclasses import replace
 from html import escape
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import parse_qs, urlencode, urlsplit
 
 import httpx
 import pytest
-from playwright.sync_api import Dialog, Download, Page, Route, expect
+from playwright.sync_api import Dialog, Download, Error, Page, Route, ViewportSize, expect
 
 from limena.pages import PAGES
 from support.api import Api, make_demo, serve
@@ -213,6 +213,22 @@ def test_a_key_is_shown_until_it_is_copied_and_confirmed_and_never_again(console
         assert console.person().client(key).get("/api/v1/members").status_code == 200
 
 
+def test_a_key_outlives_its_session_until_it_is_stored(console: Api, browser: Browser) -> None:
+    newcomer = register(console)
+    with browser.visit("/settings/api-keys", person=newcomer) as visit:
+        key = open_new_key(visit.page, "made before the log-out")
+        other = visit.new_tab()
+        other.goto(f"{visit.base_url}/settings/security")
+        other.get_by_role("button", name="Log out").click()
+        expect(other.get_by_role("heading", name="Log in")).to_be_visible()
+        assert visit.page.locator(".key").inner_text() == key
+        visit.page.get_by_role("button", name="Copy").click()
+        visit.page.get_by_role("checkbox", name="I have stored the key").check()
+        visit.page.get_by_role("button", name="Done").click()
+        expect(visit.page.get_by_text("You logged out in another tab.")).to_be_visible()
+        assert key not in stored(visit.page)
+
+
 def test_a_key_is_revoked(console: Api, browser: Browser) -> None:
     key = console.make_key("members:read")
     with browser.visit("/settings/api-keys", person=console.person()) as visit:
@@ -258,6 +274,12 @@ def test_each_role_finds_its_pages(console: Api, browser: Browser, role: str) ->
         assert [one for one in links if one not in ("Limena", "Overview")] == SETTINGS[role]
         expect(visit.page.get_by_role("row").filter(has_text="Edith Clarke")).to_be_visible()
         mays = role in ("admin", "owner")
+        for name in SETTINGS[role]:
+            visit.page.get_by_role("link", name=name, exact=True).click()
+            expect(visit.page.get_by_role("heading", name=name, exact=True, level=1)).to_be_visible()
+            visit.settle()
+            assert visit.page.get_by_role("alert").filter(has_text=re.compile(".")).count() == 0
+        visit.go("/settings/members")
         assert (visit.page.get_by_role("button", name="Invite someone").count() == 1) == mays
         assert (visit.page.get_by_label("Role of Edith Clarke").count() == 1) == mays
 
@@ -494,7 +516,7 @@ def act(page: Page, tenant: str, action: str, reason: str) -> None:
 
 @pytest.mark.parametrize(("theme", "size"), [("light", WIDE), ("dark", NARROW)], ids=["light", "dark"])
 def test_a_platform_admin_looks_and_acts_with_a_reason(
-    console: Api, browser: Browser, theme: str, size: dict[str, int]
+    console: Api, browser: Browser, theme: str, size: ViewportSize
 ) -> None:
     data = console.demo["platform_admin"]
     owner = console.person(tenant=2)
@@ -507,6 +529,7 @@ def test_a_platform_admin_looks_and_acts_with_a_reason(
         if size == WIDE:
             act(page, "Globex", "Freeze the tenant", "Unpaid since March")
             expect(row.get_by_text("Frozen")).to_be_visible()
+            expect(row.get_by_text("Freeze the tenant: Unpaid since March")).to_be_visible()
             with browser.visit("/settings/audit-log?action=tenant.frozen", person=owner) as owners:
                 expect(owners.page.locator(".banner")).to_contain_text(re.compile("frozen", re.IGNORECASE))
                 owners.page.locator("summary.event-head").first.click()
@@ -667,7 +690,7 @@ SHOWN = HOSTILE | {"bidi": "invoice[U+202E]gnp.exe[U+2066]"}
 
 
 @pytest.mark.parametrize(("kind", "size"), [("markup", WIDE), ("bidi", WIDE), ("long", NARROW)])
-def test_hostile_text_is_text(console: Api, browser: Browser, kind: str, size: dict[str, int]) -> None:
+def test_hostile_text_is_text(console: Api, browser: Browser, kind: str, size: ViewportSize) -> None:
     """Names of a person, a tenant and keys; and, where no column's check keeps it short, what stands in the log."""
     name = HOSTILE[kind]
     body = new_registration() | {"display_name": name, "tenant_name": name}
@@ -727,36 +750,42 @@ EVERYBODYS = [
 ]
 
 
+LOOKS: list[tuple[Literal["light", "dark"], ViewportSize]] = [("light", WIDE), ("dark", NARROW)]
+
+
 def assert_no_sideways_scrolling(page: Page) -> None:
     width, room = page.evaluate("[document.documentElement.scrollWidth, document.documentElement.clientWidth]")
     assert width <= room, f"{page.url} is {width} px wide on {room} px"
 
 
-@pytest.mark.parametrize(("theme", "size"), [("light", WIDE), ("dark", NARROW)], ids=["light", "dark"])
-def test_axe_finds_nothing(console: Api, browser: Browser, theme: str, size: dict[str, int]) -> None:
+def test_axe_finds_nothing(console: Api, browser: Browser) -> None:
+    """Each page in both themes: light and wide, then dark and narrow."""
     found: list[str] = []
 
-    def look(visit: Visit, path: str) -> None:
-        visit.go(path)
-        assert_no_sideways_scrolling(visit.page)
-        found.extend(f"{path}: {line}" for line in visit.axe())
+    def look(visit: Visit) -> None:
+        for theme, size in LOOKS:
+            visit.page.emulate_media(color_scheme=theme)
+            visit.page.set_viewport_size(size)
+            assert_no_sideways_scrolling(visit.page)
+            found.extend(f"{visit.page.url} {theme}: {line}" for line in visit.axe())
 
-    with browser.visit(theme=theme, size=size) as visit:
+    with browser.visit() as visit:
         for path in NOBODYS:
-            look(visit, path)
-    with browser.visit("/", person=console.person(), theme=theme, size=size) as visit:
+            visit.go(path)
+            look(visit)
+    with browser.visit("/", person=console.person()) as visit:
+        page = visit.page
         for path in EVERYBODYS:
-            look(visit, path)
-            if path == "/settings/api-keys":
-                visit.page.get_by_role("button", name="Create an API key").first.click()
-                expect(visit.page.get_by_role("dialog")).to_be_visible()
-                found += visit.axe()
+            visit.go(path)
             if path == "/settings/audit-log":
-                visit.page.locator("summary.event-head").first.click()
-                found += visit.axe()
-        if size == NARROW:
-            visit.page.get_by_role("button", name="Menu").click()
-            found += visit.axe()
+                page.locator("summary.event-head").first.click()
+            look(visit)
+            if path == "/settings/api-keys":
+                page.get_by_role("button", name="Create an API key").first.click()
+                expect(page.get_by_role("dialog")).to_be_visible()
+                look(visit)
+        page.get_by_role("button", name="Menu").click()
+        found += visit.axe()
     assert found == []
 
 
@@ -889,3 +918,34 @@ def test_a_forgotten_password_is_set_anew(console: Api, browser: Browser) -> Non
         visit.page.get_by_role("link", name="Log in").click()
         visit.log_in(newcomer.email, "seven violet umbrellas hum")
         assert heading(visit.page) == newcomer.registration["tenant_name"]
+
+
+# The tests themselves
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("script", "found"),
+    [
+        (
+            "document.body.append(Object.assign(document.createElement('img'), {src: 'http://127.0.0.1:9/x.png'}))",
+            "img-src",
+        ),
+        (
+            "document.body.append(document.createElement('style')); document.body.lastChild.textContent = 'p {}'",
+            "style-src",
+        ),
+        ("document.body.insertAdjacentHTML('beforeend', '<b>x</b>')", "TrustedHTML"),
+        ("fetch('/api/v1/nowhere')", "404"),
+        ("setTimeout(() => { throw new Error('thrown') })", "thrown"),
+        ("console.warn('warned')", "warned"),
+    ],
+)
+def test_a_visit_fails_on_what_must_not_happen(browser: Browser, script: str, found: str) -> None:
+    def happen() -> None:
+        with browser.visit("/") as visit:
+            visit.page.evaluate(f"() => {{ {script} }}")
+            visit.page.wait_for_timeout(300)
+
+    with pytest.raises((AssertionError, Error), match=found):
+        happen()

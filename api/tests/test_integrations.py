@@ -21,6 +21,9 @@ from limena import (
     tenant_transaction,
 )
 from limena.integrations import Credential
+from limena.oauth import OAuthClient, _metadata, _tokens
+from limena.outbound import Guard
+from limena.providers import Endpoints, OAuthProvider, OAuthRegistration
 from limena.services import Services
 from limena.vault import Place, Sealed, Secret, TextSource, Vault
 from support.api import MASTER_KEYS, Api
@@ -298,6 +301,65 @@ def test_another_issuers_answer_is_refused(api: Api, someone: Newcomer, provider
     assert someone.client.post(f"{OIDC}/callback", json=query | {"iss": provider.issuer}).status_code == 200
 
 
+def test_an_answer_without_an_issuer_where_there_always_is_one() -> None:
+    """RFC 9207 section 2.4: it is another server's."""
+    always, never = (
+        OAuthClient(
+            OAuthProvider(
+                "x", "X", Endpoints("https://x/a", "https://x/t", None, issuer="https://x", tells_issuer=tells), ""
+            ),
+            OAuthRegistration("id", None, ""),
+            Guard(),
+            base_url="https://limena.example",
+        )
+        for tells in (True, False)
+    )
+    assert [asyncio.run(always.is_own_issuer(iss)) for iss in ("https://x", "https://y", None)] == [True, False, False]
+    assert [asyncio.run(never.is_own_issuer(iss)) for iss in ("https://x", "https://y", None)] == [True, False, True]
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        {"issuer": "https://y"},
+        {"code_challenge_methods_supported": ["plain"]},
+        {"code_challenge_methods_supported": None},
+        {"authorization_endpoint": "javascript:alert(1)"},
+        {"token_endpoint": None} | {"issuer": "https://z"},
+    ],
+)
+def test_metadata_that_is_not_believed(document: dict[str, Any]) -> None:
+    good = {
+        "issuer": "https://x",
+        "authorization_endpoint": "https://x/a",
+        "token_endpoint": "https://x/t",
+        "code_challenge_methods_supported": ["S256"],
+    }
+    assert _metadata(good, "https://x").token == "https://x/t"
+    with pytest.raises(ValueError, match=r"issuer|PKCE|browser"):
+        _metadata(good | document, "https://x")
+
+
+@pytest.mark.parametrize(
+    ("told", "seconds"),
+    [
+        (3600, 3600),
+        ("3600", 3600),
+        (3599.7, 3599),
+        (None, 3600),
+        (float("inf"), 3600),
+        (-1, 3600),
+        (True, 3600),
+        ("x", 3600),
+    ],
+)
+def test_how_long_a_token_is_good(told: object, seconds: int) -> None:
+    """One that can be refreshed is, in the end, whatever the provider says or does not say."""
+    answer = {"token_type": "bearer", "access_token": "a", "refresh_token": "r", "expires_in": told}
+    assert _tokens(answer).expires_in == seconds
+    assert _tokens({"token_type": "Bearer", "access_token": "a"}).expires_in is None
+
+
 def test_a_provider_that_is_down(api: Api, someone: Newcomer, provider: Provider) -> None:
     query = provider.consent(begin(someone.client))
     provider.settings.fails_with = 503
@@ -484,6 +546,35 @@ def test_a_credential_inside_a_tenant_transaction(api: Api, someone: Newcomer, p
         asyncio.run(find(made, "google"))
     with pytest.raises(psycopg.errors.InsufficientPrivilege):
         asyncio.run(find(useless, "anthropic"))
+
+
+def test_whoever_writes_the_base_url_does_not_get_the_key(api: Api, someone: Newcomer) -> None:
+    """With SQL of one's own the column can be changed: the key goes to the address that it was sealed with."""
+    client = someone.client
+    body = {"secret": "sk-marked", "base_url": "https://1.1.1.1/v1"}
+    assert client.put("/api/v1/integrations/openai-compatible", json=body).status_code == 200
+    assert client.put("/api/v1/integrations/anthropic", json={"secret": "sk-fixed"}).status_code == 200
+    assert listed(client)["openai-compatible"]["state"] == "connected"
+    in_database(
+        api, "update limena.integrations set base_url = 'https://evil.example' where tenant_id = %s", someone.tenant_id
+    )
+    assert {one["state"] for one in listed(client).values()} == {"unreadable"}
+    made = client.post("/api/v1/api-keys", json={"name": "n", "scopes": ["integrations:use"]}).json()["key"]
+    vault = Vault(TextSource(MASTER_KEYS))
+
+    async def find(name: str) -> Credential:
+        credential = ApiKeyCredential(api_key_format.describe(made).key_hash)
+        request = Request({"type": "http", "headers": [], "client": None})
+        async with (
+            create_tenant_pool(api.database.dsn("limena_app")) as pool,
+            tenant_transaction(pool, credential, request) as tx,
+        ):
+            return await open_credential(tx, vault, name)
+
+    found = asyncio.run(find("openai-compatible"))
+    assert (found.secret, found.base_url) == (Secret("sk-marked"), "https://1.1.1.1/v1")
+    fixed = asyncio.run(find("anthropic"))
+    assert (fixed.secret, fixed.base_url) == (Secret("sk-fixed"), "https://api.anthropic.com")
 
 
 # What does not open

@@ -107,7 +107,7 @@ def test_two_owners_who_lower_each_other_leave_one(scene: Scene) -> None:
     first.execute(CHANGE, ["viewer", "admin"])
     running = scene.waiting(second, CHANGE, "owner", "member")
     first.commit()
-    assert running.result() == "LM002"
+    assert running.result() == "42501", "asked again after the lock: an owner no more"
     assert (scene.role("owner"), scene.role("viewer")) == ("owner", "admin")
 
 
@@ -235,8 +235,122 @@ def test_a_deleted_tenant_is_restored_while_it_is_erased(scene: Scene) -> None:
     assert second.execute(erase).fetchone() == (0,), "it is taken, and nobody waits for it"
     running = scene.waiting(owner, "select limena.restore_tenant()")
     worker.commit()
-    assert running.result() == "LM002"
+    assert running.result() == "28000"
     assert scene.role("owner") is None
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        "select limena.change_member_role(tests.user_id('a', 'member'), 'owner')",
+        "select limena.remove_member(tests.user_id('a', 'member'))",
+        "select limena.remove_member(tests.user_id('a', 'viewer'))",
+        "select limena.transfer_ownership(tests.user_id('a', 'member'))",
+        "select limena.delete_tenant('Tenant a')",
+        "select limena.update_tenant('Mine')",
+    ],
+)
+@pytest.mark.parametrize(("by", "then"), [(REMOVE, "28000"), (CHANGE, "42501")])
+def test_who_waits_is_what_they_are_afterwards(scene: Scene, call: LiteralString, by: LiteralString, then: str) -> None:
+    """`viewer`, an owner, is removed or lowered while a call of theirs waits for just that."""
+    owner, rival = scene.enter("owner"), scene.enter("viewer")
+    owner.execute(by, ["viewer"] if by is REMOVE else ["viewer", "member"])
+    running = scene.waiting(rival, call)
+    owner.commit()
+    leaves = by is CHANGE and "'viewer'" in call
+    assert running.result() == ("done" if leaves else then)
+    assert scene.role("member") == "member"
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        "update limena.sessions set ended_at = now() where secret_hash = tests.session_hash('a', 'viewer')",
+        "update limena.tenants set state = 'frozen' where id = tests.tenant_id('a')",
+    ],
+)
+def test_who_waits_has_the_session_and_the_tenant_of_afterwards(scene: Scene, end: LiteralString) -> None:
+    owner, rival = scene.enter("owner"), scene.enter("viewer")
+    owner.execute(CHANGE, ["admin", "member"])
+    running = scene.waiting(rival, CHANGE, "member", "owner")
+    if "sessions" in end:
+        scene.watcher.execute(end)
+        owner.commit()
+        assert running.result() == "28000"
+    else:
+        frozen = scene.waiting(scene.open("postgres"), end)
+        owner.commit()
+        assert {running.result(), frozen.result()} <= {"LM001", "done"}
+    assert scene.role("admin") == "member"
+
+
+def test_a_key_that_waits_is_what_it_is_afterwards(scene: Scene) -> None:
+    scene.watcher.execute("select tests.make_api_key('a', 'own', '{members:write, tenant:own, members:read}')")
+    owner, program = scene.enter("owner"), scene.open()
+    owner.execute(CHANGE, ["admin", "member"])
+    program.execute("select tests.enter_with_key('a', 'own')")
+    running = scene.waiting(program, "select limena.remove_member(tests.user_id('a', 'member'))")
+    scene.watcher.execute("update limena.api_keys set revoked_at = now() where id = tests.api_key_id('a', 'own')")
+    owner.commit()
+    assert running.result() == "28000"
+
+
+def test_a_key_that_was_being_made_does_not_come_back_with_its_creator(scene: Scene) -> None:
+    """Removed in between, and invited again: what was made by whoever left stays gone. Nothing waits for it."""
+    admin, owner = scene.enter("admin"), scene.enter("owner")
+    admin.execute(MAKE)
+    assert outcome(owner, REMOVE, "admin") == "done"
+    admin.commit()
+    scene.watcher.execute(
+        "insert into limena.memberships (tenant_id, user_id, role) "
+        "values (tests.tenant_id('a'), tests.user_id('a', 'admin'), 'admin')"
+    )
+    assert outcome(scene.open(), "select tests.enter_as('a', 'admin')") == "done"
+    assert outcome(scene.open(), "select limena.enter_api_key(sha256('raced'))") == "28000"
+
+
+REVOKE_ALL: dict[str, tuple[str, LiteralString]] = {
+    "limena_app": ("owner", "select limena.revoke_all_api_keys()"),
+    "postgres": ("", "select limena_private.revoke_api_keys(tests.tenant_id('a'), 'a leak')"),
+}
+
+
+@pytest.mark.parametrize("user", REVOKE_ALL)
+def test_a_key_that_was_being_made_is_revoked_with_all(scene: Scene, user: str) -> None:
+    """By the leaked key itself. Made before, and committed after: nothing waits for it, and it opens nothing."""
+    role, revoke_all = REVOKE_ALL[user]
+    thief, revoker = scene.open(), scene.enter(role) if role else scene.open(user)
+    thief.execute("select tests.enter_with_key('a')")
+    thief.execute(MAKE)
+    assert outcome(revoker, revoke_all) == "done"
+    thief.commit()
+    assert outcome(scene.open(), "select limena.enter_api_key(sha256('raced'))") == "28000"
+
+
+@pytest.mark.parametrize("user", REVOKE_ALL)
+def test_a_key_that_is_made_while_all_are_revoked(scene: Scene, user: str) -> None:
+    """Its maker waits, and is asked again. Whoever may go on has a key that works."""
+    role, revoke_all = REVOKE_ALL[user]
+    revoker = scene.enter(role) if role else scene.open(user)
+    revoker.execute(revoke_all)
+    thief, admin = scene.open(), scene.enter("admin")
+    thief.execute("select tests.enter_with_key('a')")
+    stolen = scene.waiting(thief, MAKE)
+    honest = scene.waiting(
+        admin,
+        "select limena.create_api_key('new', '{api_keys:read}', 'lmn_abcdef', '0000', sha256('honest'))",
+    )
+    revoker.commit()
+    assert (stolen.result(), honest.result()) == ("28000", "done")
+    assert outcome(scene.open(), "select limena.enter_api_key(sha256('honest'))") == "done"
+
+
+def test_no_lock_of_ones_own_delays_a_removal_or_a_freeze(scene: Scene) -> None:
+    """Rows of tenants, sessions and keys are not for limena_app to lock."""
+    for table in ("tenants", "sessions", "api_keys", "memberships"):
+        admin = scene.enter("admin")
+        for strength in ("key share", "share", "no key update", "update"):
+            assert outcome(admin, f"select from limena.{table} for {strength}") in ("42501", "25P02")
 
 
 def test_two_rotations_of_one_key_make_one_successor(scene: Scene) -> None:

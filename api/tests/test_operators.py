@@ -228,6 +228,10 @@ def test_two_tickets_in_one_statement_open_no_more_than_each(operated: Database,
         ("'x'", "22023", "reason"),
         ("repeat('x', 501)", "22023", "reason"),
         ("E'two\\nlines'", "22023", "reason"),
+        ("repeat(chr(8203), 9)", "22023", "reason"),
+        ("repeat(chr(160), 9)", "22023", "reason"),
+        ("'...---'", "22023", "reason"),
+        ("'a reason ' || chr(8238) || 'turned round'", "22023", "reason"),
         ("'why', null, '0'", "22023", "duration"),
         ("'why', null, '-1 hour'", "22023", "duration"),
         ("'why', null, '12 hours 1 second'", "22023", "duration"),
@@ -286,6 +290,37 @@ def test_the_api_declares_in_a_persons_name(operated: Database) -> None:
             " from limena.audit_logs where action = 'operator.all_access_opened' and actor_id is not null"
         ).fetchall()
     assert row == [("operator", True, "owner@a.example", "the usage page")]
+
+
+def test_an_access_in_a_persons_name_ends_with_the_session(operated: Database) -> None:
+    with operated.connect("limena_readonly") as api, operated.connect() as superuser:
+        ticket = one(api, "select limena.open_access_as(tests.session_hash('a', 'owner'), 'for a while', null, 720)")
+        api.execute("select set_config('app.operator_ticket', %s, false)", [ticket])
+        assert seen(api) != set()
+        session = "where secret_hash = tests.session_hash('a', 'owner')"
+        superuser.execute(f"update limena.sessions set ended_at = now() {session}".encode())
+        assert seen(api) == set()
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            api.execute("select limena.resume_access(%s)", [ticket])
+        superuser.execute(f"update limena.sessions set ended_at = null {session}".encode())
+        superuser.execute("update limena.users set is_platform_admin = false where id = tests.user_id('a', 'owner')")
+        assert seen(api) == set(), "the ticket itself, without resume_access()"
+        superuser.execute("update limena.users set is_platform_admin = true where id = tests.user_id('a', 'owner')")
+
+
+def test_a_declaration_is_on_disk_when_it_is_committed(grace: Connection) -> None:
+    """Whoever could have it committed later could read, and bring the server down before."""
+    grace.execute("set synchronous_commit = off")
+    for _ in range(5):
+        with grace.transaction():
+            grace.execute("select limena.open_access('a good reason')")
+            position = one(grace, "select pg_current_wal_insert_lsn()::text")
+        assert one(grace, "select pg_current_wal_flush_lsn() >= %s::pg_lsn", position) is True
+    assert seen(grace) != set()
+    tables = (
+        "select count(*) from pg_class where relnamespace = 'limena_private'::regnamespace and relname ~ '^access_'"
+    )
+    assert one(grace, tables) == 0
 
 
 def test_who_may_not_declare_through_the_api(operated: Database) -> None:

@@ -59,9 +59,11 @@ create index audit_logs_action_idx on limena.audit_logs (tenant_id, action, occu
 create index audit_logs_actor_id_idx on limena.audit_logs (tenant_id, actor_id, occurred_at, seq);
 create index audit_logs_entity_type_idx on limena.audit_logs (tenant_id, entity_type, occurred_at, seq);
 create index audit_logs_entity_id_idx on limena.audit_logs (tenant_id, entity_id, occurred_at, seq);
--- For the sealer, which goes by seq over all tenants. Rows come in nearly that order, so a summary of pages is enough. An
--- expression that is not leakproof, so that no caller's condition on seq is searched for before the policy's.
-create index audit_logs_seq_idx on limena.audit_logs using brin ((seq + 0)) with (pages_per_range = 16, autosummarize = on);
+-- For the sealer, which goes by seq over all tenants. Rows come in nearly that order, so a summary of pages is enough.
+-- An expression that is not leakproof, so that no caller's condition on seq is searched for before the policy's.
+create index audit_logs_seq_idx on limena.audit_logs using brin ((seq + 0)) with (
+    pages_per_range = 16, autosummarize = on
+);
 
 -- How far a later run may seal: every transaction that drew a seq up to this one had an id below xid. Once all of those
 -- are over, no row with such a seq can still appear.
@@ -93,7 +95,9 @@ create table limena.audit_seals (
     removed_at timestamptz,
     constraint audit_seals_pkey primary key (tenant_id, number),
     constraint audit_seals_seqs_check check (
-        to_seq > from_seq and (seqs is null) = (removed_at is not null) and (row_digests is null) = (removed_at is not null)
+        to_seq > from_seq
+        and (seqs is null) = (removed_at is not null)
+        and (row_digests is null) = (removed_at is not null)
     )
 );
 create index audit_seals_to_seq_idx on limena.audit_seals (to_seq);

@@ -1,6 +1,6 @@
 // The console starts here: which page a path is, who may see it, and what a click on a link does.
 
-import { Ended, isIn, resume, whenEnded } from './session.js';
+import { Ended, isIn, resume, whenEnded, whenStarted } from './session.js';
 import { closeShell, focusPage, markCurrent, openShell, startPolling } from './shell.js';
 import { failure, fill, h, heading, loading } from './ui.js';
 
@@ -24,11 +24,16 @@ const PAGES = {
 
 let place = null; // the <main> of the shell; null while there is none
 let guard = null; // what is asked before the page is left
+let afterGuard = null; // what waits until the page may be left
 let turn = 0;
 
 /** Until it is called with null: `warn()` instead of leaving the page, however that is tried. */
 export function guardPage(warn) {
   guard = warn && { warn, url: location.href };
+  if (!guard) {
+    afterGuard?.();
+    afterGuard = null;
+  }
 }
 
 export function go(path) {
@@ -104,12 +109,22 @@ addEventListener('beforeunload', (event) => {
 });
 
 whenEnded((reason) => {
-  guard = null;
+  // A key that was not stored yet stays, whatever becomes of the session.
+  if (guard) afterGuard = () => leaveShell(reason);
+  else leaveShell(reason);
+});
+
+function leaveShell(reason) {
   place = null;
   closeShell();
   for (const dialog of document.querySelectorAll('dialog')) dialog.remove();
   sessionEnded = reason;
   if (!PAGES[location.pathname]?.[2]) show();
+}
+
+// Anew, with nothing of who was here before. A page that came with a mail's link keeps its token.
+whenStarted(() => {
+  if (isIn() || !PAGES[location.pathname]?.[2]) location.reload();
 });
 
 /** Why the last session ended, for the log-in page. */

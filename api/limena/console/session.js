@@ -11,6 +11,7 @@ const COOKIE_LIFE = 7 * 24 * 3600 * 1000;
 let access = null; // { token, until, user, tenant }
 let refreshing = null;
 let onEnd = () => {};
+let onStart = () => {};
 const channel = new BroadcastChannel('limena');
 
 /** An answer that is an error: RFC 9457. `fields` has the messages of bad input by field. */
@@ -41,12 +42,17 @@ export class Ended extends Error {}
 
 channel.onmessage = ({ data }) => {
   if (data.kind === 'ended' && access) end('You logged out in another tab.', false);
-  if (data.kind === 'started' && (data.user !== access?.user || data.tenant !== access?.tenant)) location.reload();
+  if (data.kind === 'started' && (data.user !== access?.user || data.tenant !== access?.tenant)) onStart();
 };
 
 /** `callback(reason)` is called when the session ends. */
 export function whenEnded(callback) {
   onEnd = callback;
+}
+
+/** `callback()` is called when another tab logs in, or moves to another tenant. */
+export function whenStarted(callback) {
+  onStart = callback;
 }
 
 function end(reason, tellOthers = true) {
@@ -99,7 +105,7 @@ async function rotate() {
 }
 
 async function token() {
-  if (!access || performance.now() > access.until) await refresh();
+  if (access && performance.now() > access.until) await refresh();
   if (!access) throw new Ended();
   return access.token;
 }

@@ -23,7 +23,7 @@ from starlette.responses import Response
 
 from limena.errors import FieldError, Problem
 from limena.input import Field
-from limena.integrations import sealed_credentials
+from limena.integrations import sealed_credentials, split_base_url, with_base_url
 from limena.oauth import OAuthClient, ProviderRefused, ProviderUnavailable, Tokens
 from limena.outbound import OutboundRefused
 from limena.providers import PROVIDERS, ApiKeyProvider, OAuthProvider, Provider
@@ -35,8 +35,11 @@ from limena.vault import Place, Sealed, Secret, UnreadableCredential
 log = logging.getLogger("limena")
 
 WAIT_SECONDS: Final = 15.0
-"""How long a caller waits for another one's refresh, which takes 10 at most."""
+"""How long a caller waits for another one's refresh."""
+_SETTLE_SECONDS: Final = 30.0
+"""With the 25 that a provider has for its answer, well below the 90 of the lease."""
 _POLL_SECONDS: Final = 0.2
+_REFRESHES: Final[set[asyncio.Task[Response]]] = set()
 _API_KEY: Final = re.compile(r"[!-~]{1,4096}")
 """It goes into a header: visible ASCII characters, and nothing that could end one."""
 _CODE: Final = re.compile(r"[ -~]{1,8192}")
@@ -56,9 +59,12 @@ async def list_integrations(request: Request) -> Response:
     for item in document["items"]:
         for sealed, place in sealed_credentials(document, item):
             try:
-                integrations.open(item["provider"], sealed, place, _salt(document))
+                secret = integrations.open(item["provider"], sealed, place, _salt(document))
             except UnreadableCredential:
                 item["state"] = "unreadable"
+                continue
+            if item["base_url"] not in (None, split_base_url(item["provider"], secret)[0]):
+                item["state"] = "unreadable"  # somebody has written another address beside it
         del item["credentials"]
         items.append(item)
     providers: list[Json] = [
@@ -95,6 +101,7 @@ async def put_integration(request: Request) -> Response:
             await services.integrations.guard.check_url(_text(base_url))
         except OutboundRefused as refused:
             raise Problem.of_field("base_url", str(refused)) from None
+    secret = with_base_url(secret, None if base_url is None else _text(base_url))
     sealed = _seal(services, prepared, "secret", secret)
     arguments = {"p_label": body.get("label"), "p_base_url": base_url, "p_secret": encode(sealed.ciphertext)}
     return await _connect(request, prepared, sealed.key_version, arguments)
@@ -190,7 +197,7 @@ async def callback(request: Request) -> Response:
     try:
         verifier = services.integrations.open(name, sealed, place, _salt(flow))
         issuer = body.get("iss")
-        if issuer is not None and not await client.is_own_issuer(_text(issuer)):
+        if not await client.is_own_issuer(None if issuer is None else _text(issuer)):
             raise ProviderRefused
         tokens = await client.redeem(Secret(_text(code)), verifier)
     except UnreadableCredential:
@@ -234,7 +241,10 @@ async def access_token(request: Request) -> Response:
         if asyncio.get_running_loop().time() > deadline:
             raise Problem("provider_unavailable")
         await asyncio.sleep(_POLL_SECONDS)
-    return await asyncio.shield(_refresh(request, services, name, found))
+    refresh = asyncio.create_task(_refresh(request, services, name, found))
+    _REFRESHES.add(refresh)  # the event loop alone does not keep it
+    refresh.add_done_callback(_REFRESHES.discard)
+    return await asyncio.shield(refresh)
 
 
 async def _refresh(request: Request, services: Services, name: str, found: Mapping[str, Any]) -> Response:
@@ -247,8 +257,18 @@ async def _refresh(request: Request, services: Services, name: str, found: Mappi
     }
 
     async def settle(outcome: Mapping[str, Wire]) -> bool:
-        stored = await services.database.call_auth("settle_refresh", lease | dict(outcome), request=request)
-        return stored == b"true"
+        """Goes on trying while the database is away and the lease lasts: what came may be the only token that is
+        good."""
+        deadline, pause = asyncio.get_running_loop().time() + _SETTLE_SECONDS, 0.1
+        while True:
+            try:
+                stored = await services.database.call_auth("settle_refresh", lease | dict(outcome), request=request)
+                return stored == b"true"
+            except Problem as problem:
+                if problem.code != "unavailable" or asyncio.get_running_loop().time() + pause > deadline:
+                    raise
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, 2.0)
 
     try:
         refresh_token = await _open(request, found, "refresh_token")
@@ -256,8 +276,10 @@ async def _refresh(request: Request, services: Services, name: str, found: Mappi
     except ProviderRefused:
         await settle({"p_is_refused": b"true"})
         raise Problem("integration_failed") from None
-    except ProviderUnavailable:
-        await settle({})
+    except ProviderUnavailable as error:
+        if error.is_settled:
+            await settle({})
+        # Else the provider may have rotated, or be about to: the lease runs out by itself.
         raise Problem("provider_unavailable") from None
     except Problem:
         await settle({})

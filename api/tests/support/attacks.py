@@ -299,11 +299,11 @@ def copying_tables(database: Database) -> None:
             "copy limena_private.seal_keys to stdout",
             "copy limena.audit_logs (tenant_id, occurred_at, seq, id, action, actor_type) from stdin",
             "copy limena.memberships from stdin",
+            "copy limena.api_key_uses (tenant_id, api_key_id) from stdin",
         ):
             assert sqlstate(mallory, statement) == "42501", f"{statement} is allowed"
         for statement in (
             "copy limena.api_keys (tenant_id, id, name, prefix, last_four, scopes, key_hash, created_by) from stdin",
-            "copy limena.api_key_uses (tenant_id, api_key_id) from stdin",
         ):
             assert sqlstate(mallory, statement) == "0A000", f"{statement} goes past row-level security"
 
@@ -499,7 +499,8 @@ def _restore(superuser: Connection) -> None:
     """Makes the credentials of tenant a live again."""
     superuser.execute(
         """
-        update limena.api_keys set revoked_at = null, expires_at = null, created_at = now() - interval '1 minute'
+        update limena.api_keys set revoked_at = null, expires_at = null, created_at = now() - interval '1 minute',
+            held_since = now()
         where name = 'ending';
         update limena.sessions set ended_at = null, created_at = now(), expires_at = now() + interval '1 day';
         insert into limena.memberships (tenant_id, user_id, role)
@@ -534,7 +535,7 @@ def a_role_that_was_lowered(database: Database) -> None:
                         f"{enter}: still an admin"
                     )
                     assert one(mallory, "select limena.has_permission('members:read')"), f"{enter}: no viewer"
-                    assert one(mallory, "select tests.outcome('update limena.api_keys set revoked_at = now()')") == "0"
+                    assert one(mallory, "select tests.outcome('select limena.revoke_all_api_keys()')") == "42501"
             finally:
                 superuser.execute(
                     "update limena.memberships set role = 'admin' where user_id = tests.user_id('a', 'admin')"

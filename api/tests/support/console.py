@@ -14,14 +14,14 @@ from importlib.resources import files
 from typing import Any
 
 from playwright.sync_api import Browser as Chromium
-from playwright.sync_api import BrowserContext, ConsoleMessage, Page, Request, expect, sync_playwright
+from playwright.sync_api import BrowserContext, ConsoleMessage, Page, Request, ViewportSize, expect, sync_playwright
 
 from support import chromium
 
 PATIENCE = 20_000
 """Milliseconds after which a test gives up. What it waits for takes far less."""
-WIDE = {"width": 1280, "height": 860}
-NARROW = {"width": 360, "height": 740}
+WIDE: ViewportSize = {"width": 1280, "height": 860}
+NARROW: ViewportSize = {"width": 360, "height": 740}
 _LOADING = re.compile(r"Failed to load resource: the server responded with a status of (\d+)")
 
 
@@ -108,14 +108,14 @@ class Browser:
         *,
         person: Any = None,
         theme: str = "light",
-        size: dict[str, int] | None = None,
+        size: ViewportSize | None = None,
         expects: set[int] | None = None,
         **options: Any,
     ) -> Iterator[Visit]:
         """A new browser. `person` (with an e-mail address and a password) logs in on the page that is opened."""
         context = self.chromium.new_context(
             color_scheme="dark" if theme == "dark" else "light",
-            viewport={"width": (size or WIDE)["width"], "height": (size or WIDE)["height"]},
+            viewport=size or WIDE,
             permissions=["clipboard-read", "clipboard-write"],
             timezone_id="Europe/Vienna",
             locale="en-GB",

@@ -14,6 +14,7 @@ from typing import Any
 
 import httpx
 import psycopg
+from playwright.sync_api import ViewportSize
 
 from limena.embedded import embedded_bin_dir
 from support import live
@@ -21,7 +22,7 @@ from support.console import NARROW, Browser, Visit, open_browser
 from support.pgtap import CHECKOUT
 
 FOLDER = CHECKOUT / "docs" / "screenshots"
-WIDE = {"width": 1120, "height": 740}
+WIDE: ViewportSize = {"width": 1120, "height": 740}
 MODELS = ("claude-sonnet-4-5", "gpt-5-mini", "text-embedding-3-large")
 
 

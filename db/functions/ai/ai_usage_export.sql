@@ -14,7 +14,8 @@ select
     l.completion_tokens,
     l.latency_ms
 from limena.ai_usage_logs as l
-where l.tenant_id = (select limena.exported_tenant_id())
+where
+    l.tenant_id = (select limena.exported_tenant_id())
     and l.occurred_at >= coalesce(nullif(current_setting('app.export_from', true), '')::timestamptz, '-infinity')
     and l.occurred_at < coalesce(nullif(current_setting('app.export_to', true), '')::timestamptz, 'infinity')
 order by l.occurred_at desc, l.id desc;

@@ -52,9 +52,9 @@ begin
             for no key update;
         end if;
 
-        -- A clock that was set back counts on in the second that it had reached.
-        v_second := greatest(floor(extract(epoch from clock_timestamp()))::bigint, v_rate.second);
-        v_age := least(v_second - v_rate.second, 61);
+        -- A clock that was set back: what was counted is taken to have been just now, and is over in a minute.
+        v_second := floor(extract(epoch from clock_timestamp()))::bigint;
+        v_age := least(greatest(v_second - v_rate.second, 0), 61);
         v_calls := array_fill(0, array[v_age::integer]) || v_rate.calls[1 : 61 - v_age];
         v_left := v_key.calls_per_minute - (select sum(c.calls) from unnest(v_calls) as c (calls));
         if v_left <= 0 then

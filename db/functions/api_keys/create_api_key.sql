@@ -49,7 +49,7 @@ begin
         perform limena.require(v_missing);
     end loop;
 
-    -- No RETURNING: a caller with api_keys:write alone may make keys.
+    -- No RETURNING: a caller with api_keys:write alone may make keys. The rest is limena_private.admit_api_key()'s.
     insert into limena.api_keys (
         tenant_id, id, name, prefix, last_four, scopes, key_hash, created_by, expires_at, calls_per_minute
     )
@@ -57,8 +57,6 @@ begin
         v_tenant_id, v_id, p_name, p_prefix, p_last_four, v_scopes, p_key_hash, limena.current_user_id(), p_expires_at,
         p_calls_per_minute
     );
-    insert into limena.api_key_uses (tenant_id, api_key_id)
-    values (v_tenant_id, v_id);
 
     return jsonb_build_object(
         'id', v_id,

@@ -1,20 +1,21 @@
--- For the day on which something leaked. Works in a frozen tenant too.
+-- For the day on which something leaked. Works in a frozen tenant too. A key that is being made this moment is revoked with
+-- the others: see limena_private.admit_api_key().
+--
+-- SECURITY DEFINER because limena_app may update neither keys nor tenants.
 create or replace function limena.revoke_all_api_keys()
 returns jsonb
 language plpgsql
 volatile
-security invoker
+security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare
+    v_tenant_id uuid := limena.tenant_even_frozen('api_keys:write');
     v_count integer;
 begin
     perform limena.require_even_frozen('api_keys:write');
 
-    update limena.api_keys as k
-    set revoked_at = clock_timestamp()
-    where k.tenant_id = (select limena.current_tenant_id());
-    get diagnostics v_count = row_count;
+    v_count := limena_private.end_api_keys(v_tenant_id);
     return jsonb_build_object('revoked', v_count);
 end;
 $$;

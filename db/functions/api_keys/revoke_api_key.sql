@@ -1,28 +1,32 @@
--- Revocation is an UPDATE that the policies allow or hide. A key of another tenant and a key that does not exist get
+-- A key of another tenant and a key that does not exist get
 -- the same answer, so that ids cannot be probed. Revoking twice is not an error: the second caller wanted what is
 -- already true. A frozen tenant's keys can be revoked: they may have leaked.
+--
+-- SECURITY DEFINER because limena_app may not update keys: whoever may can hold the locks that stop a revocation, and
+-- choose the moment that the row tells.
 create or replace function limena.revoke_api_key(p_id uuid)
 returns jsonb
 language plpgsql
 volatile
-security invoker
+security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare
+    v_tenant_id uuid := limena.tenant_even_frozen('api_keys:write');
     v_revoked_at timestamptz;
 begin
     perform limena.require_even_frozen('api_keys:write');
 
     update limena.api_keys as k
     set revoked_at = clock_timestamp()
-    where k.tenant_id = (select limena.current_tenant_id()) and k.id = p_id
+    where k.tenant_id = v_tenant_id and k.id = p_id and k.revoked_at is null
     returning k.revoked_at into v_revoked_at;
 
     if not found then
-        -- Not there, or revoked before: the policy hides a revoked key from UPDATE.
+        -- Not there, or revoked before.
         select k.revoked_at into v_revoked_at
         from limena.api_keys as k
-        where k.tenant_id = (select limena.current_tenant_id()) and k.id = p_id;
+        where k.tenant_id = v_tenant_id and k.id = p_id;
     end if;
     if not found then
         raise exception 'no such API key' using errcode = 'P0002';

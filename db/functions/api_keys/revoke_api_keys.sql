@@ -12,8 +12,8 @@ declare
     v_previous text[];
     v_count integer;
 begin
-    if coalesce(btrim(p_reason), '') = '' or char_length(p_reason) > 500 then
-        raise exception 'must have 1 to 500 characters' using errcode = '22023', column = 'reason';
+    if not limena_private.is_reason(p_reason, 1) then
+        raise exception 'must say why, in 1 to 500 characters' using errcode = '22023', column = 'reason';
     end if;
     if not exists (
         select from limena.tenants as t
@@ -23,10 +23,7 @@ begin
     end if;
 
     v_previous := limena_private.seal_for_platform(p_tenant_id);
-    update limena.api_keys as k
-    set revoked_at = clock_timestamp()
-    where k.tenant_id = p_tenant_id and k.revoked_at is null;
-    get diagnostics v_count = row_count;
+    v_count := limena_private.end_api_keys(p_tenant_id);
     perform limena_private.record_event(
         p_tenant_id => p_tenant_id,
         p_action => 'tenant.api_keys_revoked',

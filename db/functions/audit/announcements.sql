@@ -47,4 +47,5 @@ $$;
 comment on function limena.announcements(timestamptz, bigint, timestamptz, integer) is
 'Rows of the platform''s log that are announced to all tenants, newest first, before a place of the list; no row without audit:read.';
 
-grant execute on function limena.announcements(timestamptz, bigint, timestamptz, integer) to limena_app, limena_readonly;
+grant execute on function limena.announcements(timestamptz, bigint, timestamptz, integer) to limena_app,
+limena_readonly;

@@ -134,7 +134,10 @@ tables as (
         ('deleted', 'Removed: '),
         ('truncated', 'All removed at once: ')
     ) as v (verb, meaning)
-    where not exists (select from events as e where e.name = t.entity_type || '.' || v.verb)
+    where not exists (
+        select from events as e
+        where e.name = t.entity_type || '.' || v.verb
+    )
 )
 
 select
@@ -148,7 +151,7 @@ from (
     union all
     select t.* from tables as t
 ) as a
-order by a.name collate "C";
+order by a.name collate "C"; -- noqa: RF03
 
 comment on view limena.audit_actions is
 'The catalogue of events: every action that can stand in the audit log, how much it matters, what it means and what its details can hold.';

@@ -19,12 +19,18 @@ select
         )
     ) as digest
 from limena.audit_logs as l
-cross join lateral (
+cross join lateral ( -- noqa: ST05
     select
         sha256(
             uuid_send(l.who_salt) || 'who'::bytea || convert_to(
                 jsonb_build_array(
-                    l.actor_id, l.actor_label, l.on_behalf_of_id, l.on_behalf_of_label, l.request_id, l.ip::text, l.user_agent
+                    l.actor_id,
+                    l.actor_label,
+                    l.on_behalf_of_id,
+                    l.on_behalf_of_label,
+                    l.request_id,
+                    l.ip::text,
+                    l.user_agent
                 )::text,
                 'UTF8'
             )

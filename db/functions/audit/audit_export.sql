@@ -21,20 +21,47 @@ select
     limena.csv_text(r.user_agent) as user_agent
 from (
     select
-        a.id, a.occurred_at, a.action, a.actor_type, a.actor_id, a.actor_label, a.on_behalf_of_id, a.on_behalf_of_label,
-        a.entity_type, a.entity_id, a.changes, a.details, a.request_id, a.ip, a.user_agent
+        a.id,
+        a.occurred_at,
+        a.action,
+        a.actor_type,
+        a.actor_id,
+        a.actor_label,
+        a.on_behalf_of_id,
+        a.on_behalf_of_label,
+        a.entity_type,
+        a.entity_id,
+        a.changes,
+        a.details,
+        a.request_id,
+        a.ip,
+        a.user_agent
     from limena.announcements() as a
     union all
     (
         select
-            l.id, l.occurred_at, l.action, l.actor_type, l.actor_id, l.actor_label, l.on_behalf_of_id, l.on_behalf_of_label,
-            l.entity_type, l.entity_id, l.changes, l.details, l.request_id, l.ip, l.user_agent
+            l.id,
+            l.occurred_at,
+            l.action,
+            l.actor_type,
+            l.actor_id,
+            l.actor_label,
+            l.on_behalf_of_id,
+            l.on_behalf_of_label,
+            l.entity_type,
+            l.entity_id,
+            l.changes,
+            l.details,
+            l.request_id,
+            l.ip,
+            l.user_agent
         from limena.audit_logs as l
         where l.tenant_id = (select limena.exported_tenant_id())
         order by l.occurred_at desc, l.seq desc
     )
 ) as r
-where r.occurred_at >= coalesce(nullif(current_setting('app.export_from', true), '')::timestamptz, '-infinity')
+where
+    r.occurred_at >= coalesce(nullif(current_setting('app.export_from', true), '')::timestamptz, '-infinity')
     and r.occurred_at < coalesce(nullif(current_setting('app.export_to', true), '')::timestamptz, 'infinity')
     and r.action = coalesce(nullif(current_setting('app.export_action', true), ''), r.action)
     and (

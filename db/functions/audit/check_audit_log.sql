@@ -1,5 +1,6 @@
--- What `limena doctor` asks about the log: the chains of all tenants, without their rows; the rows of the newest seal of
--- the hundred tenants that were sealed last; and whether sealing comes along. verify_audit_log() looks at everything.
+-- What `limena doctor` asks about the log: the chains of all tenants, without their rows; the rows of the newest seal
+-- of the hundred tenants that were sealed last; and whether sealing comes along. verify_audit_log() looks at
+-- everything.
 --
 -- SECURITY DEFINER because no role may read the log of all tenants. For limena_maintenance alone.
 create or replace function limena.check_audit_log()

@@ -1,8 +1,8 @@
 -- A text for a CSV file that a spreadsheet will open: what one would take for a formula gets an apostrophe in front,
 -- also after spaces, quotes and characters that do not show, and in the full-width forms.
 --
--- One expression of qualified names in SQL, so that PostgreSQL inlines it: an export runs it five times a row. The first
--- condition is for speed, too: most values begin with a letter or a digit.
+-- One expression of qualified names in SQL, so that PostgreSQL inlines it: an export runs it five times a row. The
+-- first condition is for speed, too: most values begin with a letter or a digit.
 create or replace function limena.csv_text(p_text text)
 returns text
 language sql

@@ -33,6 +33,7 @@ declare
     v_tenant_ids uuid[];  -- of changes to a person, beside v_old and v_new; else empty, and unnest() gives NULL
     v_old jsonb[];
     v_new jsonb[];
+    v_erased uuid[] := '{}';
     v_caller name := coalesce(nullif(current_setting('role'), 'none'), session_user);
 begin
     select t.* into v_table from limena_private.audited_tables as t where t.relation = tg_relid;
@@ -86,6 +87,15 @@ begin
         from unnest(v_old, v_new) as c (old, new)
         left join limena.memberships as m on m.user_id = (coalesce(c.new, c.old) ->> v_table.scope_column)::uuid;
     end if;
+    -- Erasing a tenant does not copy what it erases into the log: no value of a tenant that is deleted is written.
+    if v_table.scope = 'tenant' and (tg_op = 'DELETE' or tg_relid = 'limena.tenants'::regclass) then
+        v_erased := array(
+            select t.id from limena.tenants as t
+            where t.state = 'deleted'
+                and t.id in (select (o.item ->> v_table.scope_column)::uuid from unnest(v_old) as o (item))
+        );
+    end if;
+
     if v_context ->> 'actor_type' = 'api_key' then
         select u.id, u.email into v_behalf_id, v_behalf_label from limena.users as u where u.id = (v_context ->> 'user_id')::uuid;
     end if;
@@ -119,7 +129,8 @@ begin
         select jsonb_object_agg(
             k.name,
             case
-                when k.name = any (v_table.redacted_columns) then jsonb_build_array(
+                when k.name = any (v_table.redacted_columns)
+                    or k.name <> 'state' and (c.old ->> v_table.scope_column)::uuid = any (v_erased) then jsonb_build_array(
                     case when v.old <> 'null' then '[redacted]' end, case when v.new <> 'null' then '[redacted]' end
                 )
                 else jsonb_build_array(v.old, v.new)

@@ -1,8 +1,10 @@
--- verify_audit_log() in pieces, for `limena audit verify`, which shows how far it is: a row without a kind for each seal
--- that was looked at.
+-- verify_audit_log() in pieces, for `limena audit verify`, which shows how far it is: a row without a kind for each
+-- seal that was looked at.
 --
 -- SECURITY DEFINER because no role may read the log of all tenants. For limena_maintenance alone.
-create or replace function limena.verify_audit_segments(p_tenant_id uuid, p_after integer default 0, p_limit integer default 10)
+create or replace function limena.verify_audit_segments(
+    p_tenant_id uuid, p_after integer default 0, p_limit integer default 10
+)
 returns table (kind text, row_id uuid, detail text, number integer, rows integer)
 language plpgsql
 stable

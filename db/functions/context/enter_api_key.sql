@@ -57,7 +57,10 @@ begin
         and (k.retires_at is null or k.retires_at > clock_timestamp())
         -- Not one that this transaction made: it could be rolled back, and the log would tell of a key that never was.
         and k.created_at < transaction_timestamp()
-        and t.state <> 'deleted';
+        and t.state <> 'deleted'
+        -- Nor one that was being made while its creator left or all were revoked: see limena_private.admit_api_key().
+        and k.held_since >= m.created_at
+        and (t.api_keys_revoked_at is null or k.created_at > t.api_keys_revoked_at);
 
     -- One answer for unknown, revoked and expired: which of them it was is nobody's business but the audit log's.
     if not found then

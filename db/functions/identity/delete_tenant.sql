@@ -13,8 +13,7 @@ declare
     v_tenant_id uuid := limena.tenant_with('tenant:own');
     v_due_at timestamptz;
 begin
-    perform limena.require('tenant:own');
-    perform limena_private.lock_tenant(v_tenant_id);
+    perform limena_private.lock_own_tenant(v_tenant_id, 'tenant:own');
 
     update limena.tenants as t
     set state = 'deleting', deletion_due_at = clock_timestamp() + interval '30 days'

@@ -1,6 +1,7 @@
 -- The second step of a deletion: all that is the tenant's goes, in an order in which nothing points to what is gone.
 -- What stays: the row in tenants, without its name, for the log names it by id; the log itself, which ends with its
--- retention; and people's accounts, which are theirs.
+-- retention, and to which no value is added that was not there; operator_access, which is who looked into the tenant and is
+-- a part of that; and people's accounts, which are theirs.
 --
 -- Whoever adds a table of tenants adds its line: test_erase_tenant.sql fails while rows of one are left.
 --
@@ -13,7 +14,11 @@ security invoker
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-    -- First, as every other procedure of the ai domain does.
+    -- First, so that the log tells what went and not what it said: see record_changes().
+    update limena.tenants as t
+    set state = 'deleted', deletion_due_at = null, name = 'deleted'
+    where t.id = p_tenant_id;
+    -- The ai domain's one lock, before any of its rows.
     perform from limena.ai_quotas as q where q.tenant_id = p_tenant_id for update;
     perform limena_private.destroy_tenant_salt(p_tenant_id);
     delete from limena.integration_flows as f where f.tenant_id = p_tenant_id;
@@ -31,9 +36,6 @@ begin
     delete from limena.invitations as i where i.tenant_id = p_tenant_id;
     delete from limena.outbox as o where o.tenant_id = p_tenant_id;
     delete from limena.memberships as m where m.tenant_id = p_tenant_id;
-    update limena.tenants as t
-    set state = 'deleted', deletion_due_at = null, name = 'deleted'
-    where t.id = p_tenant_id;
 end;
 $$;
 

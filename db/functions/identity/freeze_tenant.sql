@@ -1,6 +1,6 @@
 -- A frozen tenant can be read and not changed: enter_… withholds what changes something from the next request on. One
--- that its owner has deleted is frozen too, and stays: a freeze stops the deletion, for whoever must look into a tenant
--- must not find it gone.
+-- that its owner has deleted is frozen too, and stays: a freeze suspends the deletion, for whoever must look into a
+-- tenant must not find it gone; its day is kept, and unfreeze_tenant() goes back to it.
 --
 -- SECURITY INVOKER: only definer functions can call it, as limena_owner, and after they have asked who calls.
 create or replace function limena_private.freeze_tenant(p_tenant_id uuid, p_reason text)
@@ -13,12 +13,12 @@ as $$
 declare
     v_previous text[];
 begin
-    if coalesce(btrim(p_reason), '') = '' or char_length(p_reason) > 500 then
-        raise exception 'must have 1 to 500 characters' using errcode = '22023', column = 'reason';
+    if not limena_private.is_reason(p_reason, 1) then
+        raise exception 'must say why, in 1 to 500 characters' using errcode = '22023', column = 'reason';
     end if;
     v_previous := limena_private.seal_for_platform(p_tenant_id);
     update limena.tenants as t
-    set state = 'frozen', deletion_due_at = null
+    set state = 'frozen'
     where t.id = p_tenant_id and t.id <> limena_private.platform_tenant_id() and t.state in ('active', 'deleting');
     if found then
         perform limena_private.record_event(

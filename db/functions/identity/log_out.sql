@@ -1,18 +1,22 @@
+-- SECURITY DEFINER because limena_app may not update sessions: whoever may can hold the locks that keep one from being
+-- ended. Whose sessions they are, the sealed context says.
 create or replace function limena.log_out()
 returns void
 language plpgsql
 volatile
-security invoker
+security definer
 set search_path = pg_catalog, pg_temp
 as $$
+declare
+    v_session_id uuid := limena.current_session_id();
 begin
-    if limena.current_session_id() is null then
+    if v_session_id is null then
         raise exception 'permission denied' using errcode = '42501';
     end if;
 
     update limena.sessions as s
     set ended_at = clock_timestamp()
-    where s.id = (select limena.current_session_id());
+    where s.id = v_session_id and s.ended_at is null;
 end;
 $$;
 

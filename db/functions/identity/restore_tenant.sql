@@ -13,6 +13,9 @@ declare
     v_tenant_id uuid := limena.tenant_even_frozen('tenant:own');
 begin
     perform limena.require_even_frozen('tenant:own');
+    perform from limena.tenants as t where t.id = v_tenant_id for no key update;
+    perform limena_private.prove_again();
+    perform limena.require_even_frozen('tenant:own');
     update limena.tenants as t
     set state = 'active', deletion_due_at = null
     where t.id = v_tenant_id and t.state = 'deleting';

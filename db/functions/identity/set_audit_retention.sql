@@ -16,7 +16,7 @@ begin
     if p_days is null or p_days not between 30 and 3650 then
         raise exception 'must be from 30 to 3650' using errcode = '22023', column = 'audit_retention_days';
     end if;
-    perform limena_private.lock_tenant(v_tenant_id);
+    perform limena_private.lock_own_tenant(v_tenant_id, 'tenant:own');
     update limena.tenants as t
     set audit_retention_days = p_days
     where t.id = v_tenant_id and t.audit_retention_days <> p_days;

@@ -1,20 +1,25 @@
--- The policy says who may rename; set_audit_retention(), who may say how long the log is kept. What is NULL stays.
+-- set_audit_retention() says who may say how long the log is kept. What is NULL stays.
+--
+-- SECURITY DEFINER because limena_app may not update tenants: whoever may can hold the lock that freezing, and every
+-- change of members, waits for.
 create or replace function limena.update_tenant(p_name text default null, p_audit_retention_days integer default null)
 returns jsonb
 language plpgsql
 volatile
-security invoker
+security definer
 set search_path = pg_catalog, pg_temp
 as $$
+declare
+    v_tenant_id uuid := limena.tenant_with('tenant:write');
 begin
-    perform limena.require('tenant:write');
+    perform limena_private.lock_own_tenant(v_tenant_id, 'tenant:write');
     if p_audit_retention_days is not null then
         perform limena.set_audit_retention(p_audit_retention_days);
     end if;
     if p_name is not null then
         update limena.tenants as t
         set name = p_name
-        where t.id = (select limena.current_tenant_id());
+        where t.id = v_tenant_id;
     end if;
     return limena.describe_tenant();
 exception

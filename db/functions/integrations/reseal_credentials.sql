@@ -26,6 +26,9 @@ declare
     v_credentials integer;
     v_flows integer;
 begin
+    if p_new_version <= 0 or p_new_version is not distinct from p_old_version then
+        raise exception 'must be another version' using errcode = '22023', column = 'new_version';
+    end if;
     update limena.integration_credentials as c
     set key_version = p_new_version, ciphertext = n.new
     from unnest(p_tenant_ids, p_ids, p_fields, p_old, p_new) as n (tenant_id, id, field, old, new)

@@ -1,6 +1,6 @@
 -- The tokens of an OAuth 2 provider, sealed, and, when the access token is about to expire, the lease to refresh it. No
--- transaction stays open while the API talks to the provider: the lease stands in for a lock, for 30 seconds, longer
--- than the API waits for the provider. Whoever comes meanwhile is told that it is busy, waits and asks again, so that a
+-- transaction stays open while the API talks to the provider: the lease stands in for a lock, for 90 seconds, longer
+-- than the API waits for the provider and then for the database. Whoever comes meanwhile is told that it is busy, waits and asks again, so that a
 -- refresh token is shown once, however many callers there are. A caller that dies leaves a lease that runs out.
 --
 -- What an attacker would try: with SQL of their own and integrations:use, keep the lease, and so keep their own tenant
@@ -49,13 +49,20 @@ begin
         where c.tenant_id = v_tenant_id and c.integration_id = v_integration.id;
         exit when v_attempt = 2 or not v_is_due or not v_has_refresh_token or v_integration.failed_at is not null;
 
+        -- Never waits: whoever holds the row is leasing, settling or connecting, and the caller asks again.
         update limena.integrations as i
-        set refresh_leased_until = clock_timestamp() + interval '30 seconds'
-        where i.tenant_id = v_tenant_id
-            and i.id = v_integration.id
-            and i.disconnected_at is null
-            and i.failed_at is null
-            and (i.refresh_leased_until is null or i.refresh_leased_until < clock_timestamp())
+        set refresh_leased_until = clock_timestamp() + interval '90 seconds'
+        from (
+            select d.tenant_id, d.id
+            from limena.integrations as d
+            where d.tenant_id = v_tenant_id
+                and d.id = v_integration.id
+                and d.disconnected_at is null
+                and d.failed_at is null
+                and (d.refresh_leased_until is null or d.refresh_leased_until < clock_timestamp())
+            for update skip locked
+        ) as due
+        where i.tenant_id = due.tenant_id and i.id = due.id
         returning i.refresh_leased_until into v_lease;
         exit when not found;
     end loop;

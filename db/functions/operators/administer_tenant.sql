@@ -35,8 +35,8 @@ begin
     if not v_person.is_platform_admin then
         raise exception 'permission denied' using errcode = '42501';
     end if;
-    if p_reason is null or btrim(p_reason) = '' or char_length(p_reason) > 500 then
-        raise exception 'must have 1 to 500 characters' using errcode = '22023', column = 'reason';
+    if not limena_private.is_reason(p_reason, 1) then
+        raise exception 'must say why, in 1 to 500 characters' using errcode = '22023', column = 'reason';
     end if;
     if p_calls_per_hour is not null and p_action <> 'set-ai-limits' then
         raise exception 'belongs to set-ai-limits' using errcode = '22023', column = 'calls_per_hour';

@@ -2,7 +2,8 @@
 --
 -- What an operator would try: show a made-up ticket (256 bits, found by their SHA-256), one that was closed or has run
 -- out, one of a colleague's (bound to session_user, which SET ROLE does not change), or declare, read and roll the
--- declaration back (the transaction that declared it never has it; another one sees it only once it is committed).
+-- declaration back (the transaction that declared it never has it; another one sees it only once it is committed); go on
+-- in the name of a platform admin who has logged out, or is none any more (asked here, each time).
 --
 -- Known: a cursor or a COPY that is already running goes on, and an older snapshot does not see another session close
 -- an access. Both end at expires_at at the latest for statements that begin after it, and are in the log.
@@ -29,7 +30,19 @@ begin
         and a.login = session_user
         and a.closed_at is null
         and a.expires_at > clock_timestamp()
-        and a.opened_by_xid is distinct from pg_current_xact_id_if_assigned();
+        and a.opened_by_xid is distinct from pg_current_xact_id_if_assigned()
+        and (
+            a.user_id is null and a.session_id is null
+            or exists (
+                select from limena.sessions as s
+                inner join limena.users as u on s.user_id = u.id
+                where s.id = a.session_id
+                    and s.user_id = a.user_id
+                    and s.ended_at is null
+                    and s.expires_at > clock_timestamp()
+                    and u.is_platform_admin
+            )
+        );
     if not found then
         return null;
     end if;
@@ -38,4 +51,4 @@ end;
 $$;
 
 comment on function limena_private.current_access() is
-'The declared access whose ticket this session shows, when it is this login''s, committed, not closed and not past its end; else NULL.';
+'The declared access whose ticket this session shows, when it is this login''s, committed, not closed and not past its end, and the session in which the API declared it is a platform admin''s still; else NULL.';

@@ -11,7 +11,9 @@ select
     r.search_path,
     r.executable_by,
     case
-        when 'PUBLIC' = any(r.executable_by) and r.is_security_definer then 'open: everyone may run it with its owner''s rights'
+        when
+            'PUBLIC' = any(r.executable_by) and r.is_security_definer
+            then 'open: everyone may run it with its owner''s rights'
         when r.is_security_definer and r.search_path is null then 'open: its caller chooses what the names in it mean'
         when r.is_ours and 'PUBLIC' = any(r.executable_by) then 'open: executable by PUBLIC'
         when r.is_ours and r.owner <> 'limena_owner' then 'open: does not belong to limena_owner'

@@ -22,7 +22,12 @@ declare
 begin
     perform limena_private.seal_operator();
     v_expires_at := limena_private.declare_access(
-        p_ticket => v_ticket, p_user_id => null, p_reason => p_reason, p_tenant_id => p_tenant_id, p_duration => p_duration
+        p_ticket => v_ticket,
+        p_user_id => null,
+        p_session_id => null,
+        p_reason => p_reason,
+        p_tenant_id => p_tenant_id,
+        p_duration => p_duration
     );
     perform set_config('app.operator_ticket', v_ticket, false);
     return v_expires_at;

@@ -4,7 +4,7 @@
 --
 -- What an attacker would try: name a person instead of proving one (there is no parameter for it); read in this
 -- transaction and roll it back (see current_access); go on with the ticket of somebody who is no admin any more
--- (resume_access() asks again).
+-- or has logged out (current_access() asks each time).
 --
 -- SECURITY DEFINER because it finds the session by its hash, and no role may write operator_access.
 create or replace function limena.open_access_as(
@@ -58,6 +58,7 @@ begin
     perform limena_private.declare_access(
         p_ticket => v_ticket,
         p_user_id => v_person.id,
+        p_session_id => v_person.session_id,
         p_reason => p_reason,
         p_tenant_id => p_tenant_id,
         p_duration => make_interval(mins => p_minutes)

@@ -18,9 +18,7 @@ begin
     end if;
     perform set_config('app.operator_ticket', coalesce(p_ticket, ''), true);
     v_access := limena_private.current_access();
-    if v_access.id is null
-        or v_access.user_id is not null
-        and not exists (select from limena.users as u where u.id = v_access.user_id and u.is_platform_admin) then
+    if v_access.id is null then
         raise exception 'there is no such access' using errcode = '42501';
     end if;
     return true;

@@ -25,6 +25,12 @@ from (
     ('limena.switch_tenant', 'limena_app'),
     ('limena.count_api_key_call', 'limena_app'),
     ('limena.retire_api_key', 'limena_app'),
+    ('limena.revoke_api_key', 'limena_app'),
+    ('limena.revoke_all_api_keys', 'limena_app'),
+    ('limena.end_session', 'limena_app'),
+    ('limena.log_out', 'limena_app'),
+    ('limena.log_out_all', 'limena_app'),
+    ('limena.update_tenant', 'limena_app'),
     ('limena.mail_invitation', 'limena_app'),
     ('limena.change_member_role', 'limena_app'),
     ('limena.remove_member', 'limena_app'),
@@ -98,6 +104,7 @@ from (
     ('limena.check_ai_quotas', 'limena_maintenance'),
     ('limena.self_check', 'limena_maintenance'),
     ('limena.deployed_digest', 'limena_app, limena_maintenance'),
+    ('limena_private.admit_api_key', null),
     ('limena_private.record_changes', null)
 ) as f (name, granted_to);
 

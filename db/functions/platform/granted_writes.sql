@@ -9,16 +9,12 @@ select
 from (
     values
     ('limena.api_keys', 'limena_app', 'insert'),
-    ('limena.api_keys', 'limena_app', 'update'),
-    ('limena.api_key_uses', 'limena_app', 'insert'),
     ('limena.integrations', 'limena_app', 'insert'),
     ('limena.integrations', 'limena_app', 'update'),
     ('limena.integration_credentials', 'limena_app', 'insert'),
     ('limena.integration_credentials', 'limena_app', 'delete'),
     ('limena.invitations', 'limena_app', 'insert'),
-    ('limena.invitations', 'limena_app', 'update'),
-    ('limena.tenants', 'limena_app', 'update'),
-    ('limena.sessions', 'limena_app', 'update')
+    ('limena.invitations', 'limena_app', 'update')
 ) as w (relation, role, privilege);
 
 comment on view limena_private.granted_writes is 'Every right to write that a role other than limena_owner has.';

@@ -3,20 +3,14 @@
 alter table limena.api_key_uses enable row level security;
 alter table limena.api_key_uses force row level security;
 
--- Not granted, on purpose: UPDATE and DELETE (enter_api_key writes); INSERT on last_used_at; anything to limena_auth.
+-- Not granted, on purpose: any writing (a key's row comes with it, and enter_api_key writes it); anything to limena_auth.
 revoke all on limena.api_key_uses from public, limena_app, limena_auth, limena_readonly, limena_maintenance;
 grant select (tenant_id, api_key_id, last_used_at) on limena.api_key_uses to limena_app, limena_readonly;
-grant insert (tenant_id, api_key_id) on limena.api_key_uses to limena_app;
 
 drop policy if exists api_key_uses_select_app on limena.api_key_uses;
 create policy api_key_uses_select_app on limena.api_key_uses
 for select to limena_app
 using (tenant_id = any(array[(select limena.tenant_with('api_keys:read'))]));
-
-drop policy if exists api_key_uses_insert_app on limena.api_key_uses;
-create policy api_key_uses_insert_app on limena.api_key_uses
-for insert to limena_app
-with check (tenant_id = any(array[(select limena.tenant_with('api_keys:write'))]));
 
 -- What an operator's declared access covers.
 drop policy if exists api_key_uses_select_readonly on limena.api_key_uses;
@@ -32,6 +26,12 @@ drop policy if exists api_key_uses_select_owner on limena.api_key_uses;
 create policy api_key_uses_select_owner on limena.api_key_uses
 for select to limena_owner
 using (true);
+
+-- For admit_api_key.
+drop policy if exists api_key_uses_insert_owner on limena.api_key_uses;
+create policy api_key_uses_insert_owner on limena.api_key_uses
+for insert to limena_owner
+with check (true);
 
 drop policy if exists api_key_uses_update_owner on limena.api_key_uses;
 create policy api_key_uses_update_owner on limena.api_key_uses

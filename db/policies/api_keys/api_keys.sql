@@ -3,9 +3,9 @@
 alter table limena.api_keys enable row level security;
 alter table limena.api_keys force row level security;
 
--- Not granted, on purpose: SELECT on key_hash (a hash that can be read can be passed to enter_api_key); UPDATE on
--- anything but revoked_at (a key is replaced, not altered: rotate_api_key); DELETE (a revoked key stays, for the log);
--- INSERT on created_at, which has a default; anything to limena_auth.
+-- Not granted, on purpose: SELECT on key_hash (a hash that can be read can be passed to enter_api_key); UPDATE, which
+-- is also the right to lock rows (a key is replaced, not altered: rotate_api_key; revoke_api_key ends one); DELETE (a
+-- revoked key stays, for the log); INSERT on created_at and held_since, which have defaults; anything to limena_auth.
 revoke all on limena.api_keys from public, limena_app, limena_auth, limena_readonly, limena_maintenance;
 grant select (
     tenant_id, id, name, prefix, last_four, scopes, created_by, created_at, expires_at, revoked_at, calls_per_minute,
@@ -14,11 +14,9 @@ grant select (
 on limena.api_keys to limena_app, limena_readonly;
 grant insert (tenant_id, id, name, prefix, last_four, scopes, key_hash, created_by, expires_at, calls_per_minute)
 on limena.api_keys to limena_app;
-grant update (revoked_at)
-on limena.api_keys to limena_app;
 
--- api_keys:write sees them too: PostgreSQL asks for SELECT on the rows that an UPDATE's WHERE names. In a frozen tenant
--- as well: a key can be revoked there.
+-- api_keys:write sees them too: who makes and revokes keys may know which there are. In a frozen tenant as well: a key
+-- can be revoked there.
 drop policy if exists api_keys_select_app on limena.api_keys;
 create policy api_keys_select_app on limena.api_keys
 for select to limena_app
@@ -29,13 +27,6 @@ drop policy if exists api_keys_insert_app on limena.api_keys;
 create policy api_keys_insert_app on limena.api_keys
 for insert to limena_app
 with check (limena.holds(tenant_id, created_by, scopes || 'api_keys:write'::text));
-
--- A revoked key stays revoked: it is not visible to UPDATE once it is.
-drop policy if exists api_keys_update_app on limena.api_keys;
-create policy api_keys_update_app on limena.api_keys
-for update to limena_app
-using (tenant_id = any(array[(select limena.tenant_even_frozen('api_keys:write'))]) and revoked_at is null)
-with check (tenant_id = any(array[(select limena.tenant_even_frozen('api_keys:write'))]));
 
 -- What an operator's declared access covers.
 drop policy if exists api_keys_select_readonly on limena.api_keys;
@@ -52,7 +43,7 @@ create policy api_keys_select_owner on limena.api_keys
 for select to limena_owner
 using (true);
 
--- For retire_api_key, remove_member and revoke_api_keys.
+-- For revoke_api_key, revoke_all_api_keys, revoke_api_keys, retire_api_key and remove_member.
 drop policy if exists api_keys_update_owner on limena.api_keys;
 create policy api_keys_update_owner on limena.api_keys
 for update to limena_owner
@@ -64,6 +55,11 @@ create policy api_keys_delete_owner on limena.api_keys
 for delete to limena_owner
 using (true);
 
+-- A key that is made belongs to someone who may make it, to the end of the transaction.
+create or replace trigger admit_api_key
+after insert on limena.api_keys
+for each row execute function limena_private.admit_api_key();
+
 select limena_private.audit_table(
     p_table => 'limena.api_keys',
     p_entity_type => 'api_key',
@@ -74,5 +70,6 @@ select limena_private.audit_table(
         ["revoked_at", "api_key.revoked"],
         ["replaced_by", "api_key.rotated"],
         ["created_by", "api_key.transferred"]
-    ]'
+    ]',
+    p_ignored_columns => '{held_since}'
 );

@@ -3,8 +3,9 @@
 alter table limena.audit_seals enable row level security;
 alter table limena.audit_seals force row level security;
 
--- Not granted, on purpose: any writing (seal_audit_log and apply_retention are the ways); SELECT on the digests (verify_audit_log and its like
--- answer for them) and on the places of the sequence, which count all tenants' rows; anything to limena_auth and limena_maintenance.
+-- Not granted, on purpose: any writing (seal_audit_log and apply_retention are the ways); SELECT on the digests
+-- (verify_audit_log and its like answer for them) and on the places of the sequence, which count all tenants' rows;
+-- anything to limena_auth and limena_maintenance.
 revoke all on limena.audit_seals from public, limena_app, limena_auth, limena_readonly, limena_maintenance;
 grant select (tenant_id, number, row_count, first_at, last_at, sealed_at, removed_at)
 on limena.audit_seals to limena_app, limena_readonly;

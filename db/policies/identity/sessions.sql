@@ -3,13 +3,12 @@
 alter table limena.sessions enable row level security;
 alter table limena.sessions force row level security;
 
--- Not granted, on purpose: INSERT and DELETE (log_in makes them); SELECT on secret_hash, to anyone (a hash that can be
+-- Not granted, on purpose: any writing (log_in makes them, log_out, log_out_all, end_session and switch_tenant change them;
+-- UPDATE is also the right to lock rows, and so to keep a session from being ended); SELECT on secret_hash, to anyone (a hash that can be
 -- read can be passed to enter_session); anything to limena_auth.
 revoke all on limena.sessions from public, limena_app, limena_auth, limena_readonly, limena_maintenance;
 grant select (id, user_id, current_tenant_id, created_at, expires_at, ended_at, ip, user_agent)
 on limena.sessions to limena_app, limena_readonly;
-grant update (current_tenant_id, ended_at)
-on limena.sessions to limena_app;
 
 -- A person's own, and for a session alone: an API key acts for its creator, and has no business with the creator's
 -- log-ins.
@@ -17,13 +16,6 @@ drop policy if exists sessions_select_app on limena.sessions;
 create policy sessions_select_app on limena.sessions
 for select to limena_app
 using (user_id = any(array[(select limena.current_session_user_id())]));
-
--- An ended session stays ended: it is not visible to UPDATE once it is.
-drop policy if exists sessions_update_app on limena.sessions;
-create policy sessions_update_app on limena.sessions
-for update to limena_app
-using (user_id = any(array[(select limena.current_session_user_id())]) and ended_at is null)
-with check (user_id = any(array[(select limena.current_session_user_id())]));
 
 -- Belongs to no tenant: for an operator's access to all. The first condition decides, the others keep indexes closed.
 drop policy if exists sessions_select_readonly on limena.sessions;
@@ -48,7 +40,7 @@ create policy sessions_insert_owner on limena.sessions
 for insert to limena_owner
 with check (true);
 
--- For refresh_session, change_password and reset_password.
+-- For log_out, log_out_all, end_session, switch_tenant, refresh_session, change_password and reset_password.
 drop policy if exists sessions_update_owner on limena.sessions;
 create policy sessions_update_owner on limena.sessions
 for update to limena_owner

@@ -4,7 +4,7 @@ alter table limena.operator_access enable row level security;
 alter table limena.operator_access force row level security;
 
 -- Not granted, on purpose: any writing (open_access, open_access_as and close_access are the ways); SELECT on
--- ticket_hash and opened_by_xid; anything to limena_app and limena_auth (tenants find it in their log).
+-- ticket_hash, opened_by_xid and session_id; anything to limena_app and limena_auth (tenants find it in their log).
 revoke all on limena.operator_access from public, limena_app, limena_auth, limena_readonly, limena_maintenance;
 grant select (tenant_id, id, covers_all, login, user_id, reason, opened_at, expires_at, closed_at)
 on limena.operator_access to limena_readonly;
@@ -41,5 +41,6 @@ select limena_private.audit_table(
     p_key_columns => '{tenant_id, id}',
     p_entity_column => 'id',
     p_redacted_columns => '{ticket_hash}',
-    p_column_actions => '[["closed_at", "operator.access_closed"]]'
+    p_column_actions => '[["closed_at", "operator.access_closed"]]',
+    p_ignored_columns => '{session_id}'
 );

@@ -58,7 +58,7 @@ select is(
             'record_denial',
             'remove_member',
             'restore_tenant',
-            'retire_api_key',
+            'retire_api_key', 'revoke_api_key', 'revoke_all_api_keys', 'end_session', 'log_out', 'log_out_all', 'update_tenant',
             'switch_tenant',
             'tenant_even_frozen',
             'tenant_with',

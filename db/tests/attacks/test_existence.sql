@@ -5,7 +5,7 @@
 -- Known limit: hashes of secrets are unique in the whole database. Who knows the SHA-256 of a key can enter with it
 -- anyway.
 begin;
-select plan(41);
+select plan(44);
 
 select tests.make_tenants();
 select tests.make_api_key(p_tenant => 'a');
@@ -185,10 +185,10 @@ from (
 select is(
     tests.outcome(
         format(
-            'merge into limena.api_keys as k using (select %L::uuid as id) as s on k.id = s.id '
-            'when matched then update set revoked_at = now()', tests.api_key_id('b')
+            'merge into limena.invitations as i using (select %L::uuid as id) as s on i.id = s.id '
+            'when matched then update set withdrawn_at = now()', tests.id('invitation', 'b')
         )
-    ), '0', 'merge matches no key of b'
+    ), '0', 'merge matches no invitation of b'
 );
 select is(
     tests.error_of(
@@ -222,23 +222,26 @@ select is(
 select is(tests.outcome(s.statement), '0', s.statement)
 from (
     values
-    ($$update limena.api_keys set revoked_at = now() where id = tests.api_key_id('b')$$),
+    ($$update limena.invitations set withdrawn_at = now() where id = tests.id('invitation', 'b')$$),
     (
-        $$update limena.api_keys as k set revoked_at = now() from limena.memberships as m where k.created_by = m.user_id and m.tenant_id = tests.tenant_id('b')$$  -- noqa: LT05
+        $$update limena.invitations as i set withdrawn_at = now() from limena.memberships as m where i.invited_by = m.user_id and m.tenant_id = tests.tenant_id('b')$$  -- noqa: LT05
     ),
     (
-        $$with u as (update limena.api_keys set revoked_at = now() where tenant_id = tests.tenant_id('b') returning id) select from u$$  -- noqa: LT05
+        $$with u as (update limena.invitations set withdrawn_at = now() where tenant_id = tests.tenant_id('b') returning id) select from u$$  -- noqa: LT05
     ),
-    ($$select from limena.api_keys where id = tests.api_key_id('b') for update$$),
-    ($$select from limena.api_keys where tenant_id = tests.tenant_id('b') for share$$),
-    ($$select from limena.api_keys where id = tests.api_key_id('b') for key share skip locked$$),
-    ($$select from limena.api_keys where id = tests.api_key_id('b') for no key update nowait$$),
-    ($$select from limena.tenants where id = tests.tenant_id('b') for key share$$)
+    ($$select from limena.invitations where id = tests.id('invitation', 'b') for update$$),
+    ($$select from limena.invitations where tenant_id = tests.tenant_id('b') for share$$),
+    ($$select from limena.invitations where id = tests.id('invitation', 'b') for key share skip locked$$),
+    ($$select from limena.invitations where id = tests.id('invitation', 'b') for no key update nowait$$)
 ) as s (statement);
 select is(tests.outcome(s.statement), '42501', s.statement)
 from (
     values
     ('select from limena.users for share'),
+    ('select from limena.tenants for key share'),
+    ('select from limena.sessions for key share'),
+    ('select from limena.api_keys for key share'),
+    ('update limena.api_keys set revoked_at = now()'),
     ('select from limena.memberships for update'),
     ('select from limena.audit_logs for share'),
     ('lock table limena.api_keys in access share mode'),

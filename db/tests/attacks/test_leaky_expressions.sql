@@ -36,7 +36,7 @@ from (
     ),
     ('select from limena.invitations where 1 / (char_length(split_part(email, ''@b'', 2)) - 8) = 5'),
     ('select from limena.audit_logs where 1 / (case when tenant_id <> tests.tenant_id(''a'') then 0 else 1 end) = 0'),
-    ('update limena.api_keys set revoked_at = null where name::integer = 1'),
+    ('update limena.invitations set withdrawn_at = null where 1 / (char_length(split_part(email, ''@b'', 2)) - 8) = 5'),
     ('select from limena.api_keys as k join (values (1)) as v (x) on k.name::integer = v.x'),
     ('select from limena.api_keys where array[name::integer] && array[1]'),
     ('select count(*) filter (where name::integer = 1) from limena.api_keys'),

@@ -9,6 +9,14 @@ select plan(30);
 select tests.make_tenants();
 select tests.make_api_key(p_tenant => 'a', p_name => 'key of a');
 select tests.make_api_key(p_tenant => 'b', p_name => 'key of b');
+insert into limena.invitations (tenant_id, email, role, token_hash, invited_by)
+select
+    tests.tenant_id(t.name),
+    'guest@x.example',
+    'member',
+    sha256(t.name::bytea),
+    tests.user_id(t.name, 'owner')
+from (values ('a'), ('b')) as t (name);
 set local session authorization limena_app;
 
 -- A statement of each kind, made in b's context and run there until its plan is settled.
@@ -19,7 +27,7 @@ prepare named (uuid) as select k.name from limena.api_keys as k
 where k.tenant_id = $1 or k.id = $1;
 prepare tenant as select limena.current_tenant_id();
 prepare members as select m.user_id from limena.memberships as m;
-prepare revoke as update limena.api_keys set revoked_at = null returning name;
+prepare revoke as update limena.invitations set withdrawn_at = null returning email;
 prepare through_procedure as select i ->> 'name' from json_array_elements(limena.list_api_keys() -> 'items') as i;
 do $$
 begin
@@ -41,21 +49,21 @@ select is_empty(format('execute named (%L)', tests.api_key_id('b', 'key of b')),
 select results_eq('execute tenant', array[tests.tenant_id('a')], 'auto: the tenant is a');
 select results_eq('execute through_procedure', array['key of a'], 'auto: a procedure''s own plans follow');
 select is(tests.outcome('execute members'), '4', 'auto: the members are a''s');
-select is(tests.outcome('execute revoke'), '1', 'auto: an update meets a''s key alone');
+select is(tests.outcome('execute revoke'), '1', 'auto: an update meets a''s invitation alone');
 
 set local plan_cache_mode = force_generic_plan;
 select results_eq('execute names', array['key of a'], 'generic: run by a, it shows a''s');
 select is_empty(format('execute named (%L)', tests.tenant_id('b')), 'generic: asked for b''s tenant, nothing');
 select results_eq('execute tenant', array[tests.tenant_id('a')], 'generic: the tenant is a');
 select results_eq('execute through_procedure', array['key of a'], 'generic: a procedure''s own plans follow');
-select is(tests.outcome('execute revoke'), '1', 'generic: an update meets a''s key alone');
+select is(tests.outcome('execute revoke'), '1', 'generic: an update meets a''s invitation alone');
 
 set local plan_cache_mode = force_custom_plan;
 select results_eq('execute names', array['key of a'], 'custom: run by a, it shows a''s');
 select is_empty(format('execute named (%L)', tests.tenant_id('b')), 'custom: asked for b''s tenant, nothing');
 select results_eq('execute tenant', array[tests.tenant_id('a')], 'custom: the tenant is a');
 select results_eq('execute through_procedure', array['key of a'], 'custom: a procedure''s own plans follow');
-select is(tests.outcome('execute revoke'), '1', 'custom: an update meets a''s key alone');
+select is(tests.outcome('execute revoke'), '1', 'custom: an update meets a''s invitation alone');
 
 -- With fewer rights in the same tenant, and with none.
 set local plan_cache_mode = force_generic_plan;

@@ -52,7 +52,7 @@ from (
     ('alter table limena.api_keys drop constraint api_keys_scopes_check'),
     ('create policy mallory on limena.api_keys using (true)'),
     ('alter policy api_keys_select_app on limena.api_keys using (true)'),
-    ('drop policy api_keys_update_app on limena.api_keys'),
+    ('drop policy api_keys_insert_app on limena.api_keys'),
     ('drop trigger audit_update on limena.api_keys'),
     ('create trigger mallory after insert on limena.api_keys execute function limena_private.record_changes()'),
     ('create rule mallory as on insert to limena.api_keys do nothing'),

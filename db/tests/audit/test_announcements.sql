@@ -4,11 +4,18 @@ begin;
 select plan(9);
 
 select tests.make_tenants();
-update limena.tenants set created_at = now() - interval '1 day' where id in (tests.tenant_id('a'), tests.tenant_id('b'));
-insert into limena.audit_logs (tenant_id, occurred_at, seq, id, action, actor_type, actor_label, details, ip, request_id)
+update limena.tenants set created_at = now() - interval '1 day'
+where id in (tests.tenant_id('a'), tests.tenant_id('b'));
+insert into limena.audit_logs (
+    tenant_id, occurred_at, seq, id, action, actor_type, actor_label, details, ip, request_id
+)
 values
 (
-    limena_private.platform_tenant_id(), now() - interval '1 hour', 1, tests.id('row', 'all'), 'operator.all_access_opened',
+    limena_private.platform_tenant_id(),
+    now() - interval '1 hour',
+    1,
+    tests.id('row', 'all'),
+    'operator.all_access_opened',
     'operator', 'grace', '{"reason": "review"}', '192.0.2.9', 'request 9'
 ),
 (
@@ -29,14 +36,17 @@ select tests.enter_as('a', 'member');
 select is_empty('select * from limena.announcements()', 'nor is who may not read the log');
 select tests.enter_as('a', 'admin');
 select results_eq(
-    'select a.id, a.actor_label, a.details ->> ''reason'', a.ip, a.request_id, a.tenant_id from limena.announcements() as a',
+    $$select a.id, a.actor_label, a.details ->> 'reason', a.ip, a.request_id, a.tenant_id
+    from limena.announcements() as a$$,
     $$values (
         tests.id('row', 'all'), 'grace', 'review', null::inet, null::text, tests.tenant_id('a')
     )$$,
     'who may, reads who, why and when; not from where, and nothing else of the platform'
 );
 select results_eq(
-    $$select pg_temp.listed('operator.all_access_opened')$$, $$values (tests.id('row', 'all')::text)$$, 'in the list, too'
+    $$select pg_temp.listed('operator.all_access_opened')$$,
+    $$values (tests.id('row', 'all')::text)$$,
+    'in the list, too'
 );
 select ok(
     (select count(*) > 1 and bool_or(l = tests.id('row', 'all')::text) from pg_temp.listed() as l),
@@ -64,7 +74,8 @@ select results_eq(
     $$select pg_temp.listed('operator.all_access_opened')$$, $$values (tests.id('row', 'all')::text)$$, 'every tenant'
 );
 reset role;
-update limena.tenants set created_at = now() where id = tests.tenant_id('b');
+update limena.tenants set created_at = now()
+where id = tests.tenant_id('b');
 set local role limena_app;
 select tests.enter_as('b', 'owner');
 select is_empty('select * from limena.announcements()', 'nothing from before there was the tenant');

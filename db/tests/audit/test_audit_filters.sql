@@ -1,13 +1,20 @@
--- The filters of list_audit_logs(): each is served by an index in the list's order, however rare what it asks for. Fails
--- without the indexes, or with a plan that is made for all filters at once.
+-- The filters of list_audit_logs(): each is served by an index in the list's order, however rare what it asks for.
+-- Fails without the indexes, or with a plan that is made for all filters at once.
 begin;
 select plan(6);
 
 select tests.make_tenants();
 insert into limena.audit_logs (tenant_id, occurred_at, seq, id, action, actor_type, actor_id, entity_type, entity_id)
 select
-    tests.tenant_id('a'), now() + g * interval '1 microsecond', nextval('limena.audit_logs_seq_seq'), gen_random_uuid(),
-    'session.created', 'user', tests.user_id('a', 'owner'), 'session', g::text
+    tests.tenant_id('a'),
+    now() + g * interval '1 microsecond',
+    nextval('limena.audit_logs_seq_seq'),
+    gen_random_uuid(),
+    'session.created',
+    'user',
+    tests.user_id('a', 'owner'),
+    'session',
+    g::text
 from generate_series(1, 20000) as g;
 analyze limena.audit_logs;
 

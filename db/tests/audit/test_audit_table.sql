@@ -193,7 +193,7 @@ select results_eq(
             '[
                 ["revoked_at", "api_key.revoked"], ["replaced_by", "api_key.rotated"],
                 ["created_by", "api_key.transferred"]
-            ]', '{}'
+            ]', '{held_since}'
         ),
         (
             'integration_credentials', 'integration_credential', '{tenant_id, integration_id, field}', 'integration_id',
@@ -218,7 +218,7 @@ select results_eq(
         ),
         (
             'operator_access', 'operator_access', '{tenant_id, id}', 'id', 'tenant', 'tenant_id', '{ticket_hash}',
-            '[["closed_at", "operator.access_closed"]]', '{}'
+            '[["closed_at", "operator.access_closed"]]', '{session_id}'
         ),
         (
             'outbox', 'mail', '{tenant_id, id}', 'id', 'tenant', 'tenant_id', '{}', '[]',
@@ -246,7 +246,8 @@ select results_eq(
             '[["ended_at", "session.ended"]]', '{current_tenant_id}'
         ),
         (
-            'tenants', 'tenant', '{id}', 'id', 'tenant', 'id', '{}', '[["state", "tenant.state_changed"]]', '{}'
+            'tenants', 'tenant', '{id}', 'id', 'tenant', 'id', '{}', '[["state", "tenant.state_changed"]]',
+            '{api_keys_revoked_at}'
         ),
         (
             'users', 'user', '{id}', 'id', 'user', 'id', '{password_hash}',

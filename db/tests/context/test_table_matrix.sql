@@ -32,11 +32,9 @@ values
 ('ai_settings', 'select', '{ai:read}'),
 ('ai_usage_days', 'select', '{ai:read}'),
 ('ai_usage_logs', 'select', '{ai:read}'),
-('api_key_uses', 'insert', '{api_keys:write}'),
 ('api_key_uses', 'select', '{api_keys:read}'),
 ('api_keys', 'insert', '{api_keys:write}'),
 ('api_keys', 'select', '{api_keys:read, api_keys:write}'),
-('api_keys', 'update', '{api_keys:write}'),
 ('audit_logs', 'select', '{audit:read}'),
 ('audit_seals', 'select', '{audit:read}'),
 ('integration_credentials', 'delete', '{integrations:write}'),
@@ -51,9 +49,7 @@ values
 ('memberships', 'select', '{members:read}'),
 ('session_uses', 'select', '{oneself}'),
 ('sessions', 'select', '{oneself}'),
-('sessions', 'update', '{oneself}'),
-('tenants', 'select', '{inside}'),
-('tenants', 'update', '{tenant:write}');
+('tenants', 'select', '{inside}');
 grant select on rules to public;
 
 -- The policies say the same.

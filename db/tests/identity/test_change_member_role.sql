@@ -1,7 +1,7 @@
 -- limena.change_member_role(), limena.remove_member() and limena.transfer_ownership(): who may make whom what. Fails
 -- without them; what two of them do at once is in api/tests/test_member_races.py.
 begin;
-select plan(32);
+select plan(36);
 
 select tests.make_tenants();
 select tests.make_api_key(p_tenant => 'a', p_name => 'writer', p_scopes => '{members:write}');
@@ -135,19 +135,58 @@ select results_eq(
     'and the log tells'
 );
 
+-- Whoever goes takes their keys with them, and has no way in left behind.
+insert into limena.invitations (tenant_id, email, role, token_hash, invited_by)
+select
+    tests.tenant_id('a'),
+    i.name || '@x.example',
+    'viewer',
+    sha256(i.name::bytea),
+    tests.user_id('a', i.name)
+from (values ('owner'), ('admin')) as i (name);
+select tests.make_api_key(p_tenant => 'a', p_name => 'own', p_scopes => '{tenant:own}', p_creator => 'admin');
+select tests.make_api_key(
+    p_tenant => 'a', p_name => 'remover', p_scopes => '{members:write, members:read}', p_creator => 'admin'
+);
+set local role limena_app;
+select is(
+    tests.outcomes(
+        format('select limena.transfer_ownership(%L)', tests.user_id('a', 'viewer')), '{own}'
+    ),
+    'own 42501', 'a key with tenant:own alone makes no owner'
+);
+select tests.enter_with_key('a', 'remover');
+select is(
+    tests.error_of(format('select limena.remove_member(%L, %L)', tests.user_id('a', 'viewer'), 'transfer')),
+    '42501 permission denied; detail api_keys:write', 'keys pass on by whoever may make keys'
+);
+select tests.enter_as('a', 'owner');
+select is(
+    tests.error_of(format('select limena.remove_member(%L, %L)', tests.user_id('a', 'owner'), 'transfer')),
+    '22023 must be revoke where one goes oneself; column api_keys', 'and not by whoever leaves'
+);
+reset role;
+
 -- Keys of someone who goes.
 select is(
     (
         select string_agg(k.name, ', ' order by k.name) from limena.api_keys as k
         where k.created_by = tests.user_id('a', 'admin')
     ),
-    'of admin', 'someone has a key'
+    'of admin, own, remover', 'someone has a key'
 );
 set local role limena_app;
 select tests.enter_as('a', 'admin');
 select is(
     tests.outcome(format('select limena.remove_member(%L, %L)', tests.user_id('a', 'owner'), 'transfer')), '1',
     'the former owner goes, and their keys pass on'
+);
+select limena.remove_member(tests.user_id('a', 'owner'));
+reset role;
+select results_eq(
+    $$select i.email from limena.invitations as i where i.withdrawn_at is null$$,
+    array['admin@x.example'],
+    'and the invitations are withdrawn that they had made'
 );
 
 select * from finish();

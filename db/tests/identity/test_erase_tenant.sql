@@ -1,7 +1,7 @@
 -- limena_private.erase_tenant() and limena.erase_tenants(): what is left of a tenant, and what of the others. Fails
 -- without either, and for a table of tenants that has no line in the first.
 begin;
-select plan(13);
+select plan(15);
 
 select tests.make_tenants();
 select tests.make_api_key(p_tenant => 'a');
@@ -105,6 +105,21 @@ select is(
         where u.email like '%@a.example'
     ),
     4::bigint, 'so do people''s accounts: they are theirs'
+);
+select is_empty(
+    $$select l.action, l.changes
+    from limena.audit_logs as l
+    where l.tenant_id = tests.tenant_id('a')
+        and (l.action like '%.deleted' or l.action = 'tenant.state_changed' and l.changes ? 'name')
+        and l.changes::text ~ '(example|Tenant a)'$$,
+    'erasing copies nothing of what it erases into the log'
+);
+select ok(
+    (
+        select count(*) from limena.audit_logs as l
+        where l.tenant_id = tests.tenant_id('a') and l.action like '%.deleted' and l.changes::text ~ 'redacted'
+    ) >= 5,
+    'which tells that it went'
 );
 select results_eq(
     $$select l.action, l.actor_type

@@ -1,7 +1,7 @@
 -- limena.get_tenant(), update_tenant(), delete_tenant() and restore_tenant(), list_permissions() and the invitations'
 -- procedures: who may, and what they refuse. Fails without them.
 begin;
-select plan(22);
+select plan(26);
 
 select tests.make_tenants();
 select tests.make_api_key(p_tenant => 'a', p_name => 'own', p_scopes => '{tenant:own}');
@@ -123,6 +123,29 @@ select is(
     'nobody 42501, viewer 42501, member 42501, admin 42501, owner 1, own 1, other 42501',
     'an owner takes it back, although tenant:own is withheld'
 );
+
+-- Frozen meanwhile: the deletion waits, and is not forgotten.
+reset role;
+select limena_private.freeze_tenant(tests.tenant_id('a'), 'abuse');
+select results_eq(
+    $$select t.state, t.deletion_due_at > now() + interval '29 days'
+    from limena.tenants as t where t.id = tests.tenant_id('a')$$,
+    $$values ('frozen'::text, true)$$, 'a freeze keeps the day of the deletion'
+);
+update limena.tenants set deletion_due_at = now() - interval '1 day'
+where id = tests.tenant_id('a');
+set local role limena_maintenance;
+select is(limena.erase_tenants(), 0, 'and what is frozen is not erased');
+reset role;
+select limena_private.unfreeze_tenant(tests.tenant_id('a'), 'cleared');
+select results_eq(
+    $$select t.state, t.deletion_due_at > now() + interval '6 days'
+    from limena.tenants as t where t.id = tests.tenant_id('a')$$,
+    $$values ('deleting'::text, true)$$, 'after it there is a week to restore it'
+);
+set local role limena_app;
+select tests.enter_as('a', 'owner');
+select is((limena.restore_tenant() ->> 'state'), 'active', 'which an owner does');
 
 select * from finish();
 rollback;

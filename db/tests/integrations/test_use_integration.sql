@@ -81,9 +81,9 @@ select is((u.busy ->> 'is_due')::boolean, true, 'it is due for the second one, t
 select is(u.busy ->> 'lease', null, 'who is given none') from used as u;
 select ok(
     (u.due ->> 'lease')::timestamptz between clock_timestamp()
-    + interval '20 seconds' and clock_timestamp()
-    + interval '30 seconds',
-    'it is for half a minute'
+    + interval '80 seconds' and clock_timestamp()
+    + interval '90 seconds',
+    'it is for a minute and a half'
 ) from used as u;
 select tests.leave();
 

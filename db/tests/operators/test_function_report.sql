@@ -34,7 +34,10 @@ select results_eq(
 );
 grant execute on function limena.promote_user(text) to public;
 select is(
-    (select r.verdict from limena.function_report as r where r.function_name = 'promote_user'),
+    (
+        select r.verdict from limena.function_report as r
+        where r.function_name = 'promote_user'
+    ),
     'open: executable by PUBLIC', 'and what is broken in Limena''s own shows'
 );
 

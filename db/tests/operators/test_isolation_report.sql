@@ -48,11 +48,11 @@ select results_eq(
         ),
         (
             'api_key_uses', 'table', true,
-            '{delete_owner, insert_app, select_app, select_owner, select_readonly, update_owner}', false
+            '{delete_owner, insert_owner, select_app, select_owner, select_readonly, update_owner}', false
         ),
         (
             'api_keys', 'table', true,
-            '{delete_owner, insert_app, select_app, select_owner, select_readonly, update_app, update_owner}', true
+            '{delete_owner, insert_app, select_app, select_owner, select_readonly, update_owner}', true
         ),
         (
             'audit_logs', 'partitioned table', true,
@@ -90,9 +90,9 @@ select results_eq(
         ('session_uses', 'table', false, '{insert_owner, select_app, select_owner, select_readonly, update_owner}', false),
         (
             'sessions', 'table', false,
-            '{delete_owner, insert_owner, select_app, select_owner, select_readonly, update_app, update_owner}', true
+            '{delete_owner, insert_owner, select_app, select_owner, select_readonly, update_owner}', true
         ),
-        ('tenants', 'table', false, '{insert_owner, select_app, select_owner, select_readonly, update_app, update_owner}', true),
+        ('tenants', 'table', false, '{insert_owner, select_app, select_owner, select_readonly, update_owner}', true),
         ('users', 'table', false, '{insert_owner, select_owner, select_readonly, update_owner}', true)
     ) as e (name, kind, has_tenant_id, policies, is_audited)$$,
     'each table, with its policies and audit triggers'
@@ -111,7 +111,7 @@ select results_eq(
 );
 select results_eq(
     $$select to_jsonb(r.grants) from limena.isolation_report as r where r.relation_name = 'api_keys'$$,
-    array['["limena_app: insert", "limena_app: select", "limena_app: update", "limena_readonly: select"]'::jsonb],
+    array['["limena_app: insert", "limena_app: select", "limena_readonly: select"]'::jsonb],
     'what is granted, column by column or not'
 );
 select is_empty(

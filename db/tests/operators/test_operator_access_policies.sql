@@ -25,7 +25,12 @@ select results_eq(
 select tests.make_tenants();
 set local session authorization limena_readonly;
 select isnt(limena.open_access('a test', tests.tenant_id('a')), null, 'an access is declared');
-select is(tests.outcome('select id from limena.operator_access'), '0', 'and shows nothing, itself neither, before the commit');
+select
+    is(
+        tests.outcome('select id from limena.operator_access'),
+        '0',
+        'and shows nothing, itself neither, before the commit'
+    );
 select is(tests.outcome('select ticket_hash from limena.operator_access'), '42501', 'its hash never');
 select is(
     tests.outcome('update limena.operator_access set expires_at = expires_at + interval ''1 hour'''), '42501',
@@ -34,7 +39,12 @@ select is(
 select is(tests.outcome('select limena.close_access()'), '1', 'it can be closed at once');
 reset session authorization;
 set local role limena_app;
-select is(tests.outcomes('select id from limena.operator_access', '{nobody, owner}'), 'nobody 42501, owner 42501', 'limena_app has no right on it');
+select
+    is(
+        tests.outcomes('select id from limena.operator_access', '{nobody, owner}'),
+        'nobody 42501, owner 42501',
+        'limena_app has no right on it'
+    );
 set local role limena_owner;
 select is(tests.outcome('select id from limena.operator_access'), '1', 'limena_owner finds it, by its ticket');
 select is(tests.outcome('delete from limena.operator_access'), '0', 'and deletes none');

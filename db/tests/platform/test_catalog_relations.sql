@@ -260,7 +260,7 @@ select results_eq(
                 ' ', g.tgname,
                 case g.tgtype
                     when 4 then 'after insert' when 8 then 'after delete' when 16 then 'after update'
-                    when 32 then 'after truncate'
+                    when 32 then 'after truncate' when 5 then 'after insert, each row'
                 end,
                 g.tgoldtable, g.tgnewtable, g.tgfoid::regproc, g.tgenabled
             ) as trigger
@@ -286,7 +286,9 @@ select results_eq(
         and c.relname not in (
             'audit_logs', 'audit_seals', 'session_uses', 'api_key_uses', 'api_key_rates', 'log_in_failures', 'ai_quotas', 'ai_quota_months',
             'ai_reservations', 'ai_usage_logs', 'ai_usage_days'
-        )$$)$q$,
+        )
+    union all
+    select 'api_keys admit_api_key after insert, each row limena_private.admit_api_key O'$$)$q$,
     'every table has the four statement-level triggers and no other, but for the list of exceptions'
 );
 select is_empty(
@@ -313,10 +315,8 @@ select results_eq(
         'limena.ai_quota_states limena_readonly: select on the table',
         'limena.ai_usage_export limena_app: select on the table',
         'limena.ai_usage_export limena_readonly: select on the table',
-        'limena.api_key_uses limena_app: insert (tenant_id, api_key_id)',
         'limena.api_keys limena_app: insert (tenant_id, id, name, prefix, last_four, scopes, key_hash,'
         ' created_by, expires_at, calls_per_minute)',
-        'limena.api_keys limena_app: update (revoked_at)',
         'limena.audit_actions limena_app: select on the table',
         'limena.audit_actions limena_auth: select on the table',
         'limena.audit_actions limena_maintenance: select on the table',
@@ -338,9 +338,7 @@ select results_eq(
         'limena.permission_matrix limena_app: select on the table',
         'limena.permission_matrix limena_auth: select on the table',
         'limena.permission_matrix limena_maintenance: select on the table',
-        'limena.permission_matrix limena_readonly: select on the table',
-        'limena.sessions limena_app: update (current_tenant_id, ended_at)',
-        'limena.tenants limena_app: update (name)'
+        'limena.permission_matrix limena_readonly: select on the table'
     ],
     'nothing is granted on a whole table but DELETE, which knows no columns; these may be written, and nothing else'
 );
@@ -399,7 +397,7 @@ select results_eq(
         'api_key_rates: tenant_id, api_key_id, second, calls',
         'api_key_uses: tenant_id, api_key_id, last_used_at',
         'api_keys: tenant_id, id, scopes, created_by, created_at, expires_at, revoked_at, calls_per_minute,'
-        ' retires_at, replaced_by',
+        ' retires_at, replaced_by, held_since',
         'audit_logs: tenant_id, occurred_at, seq, id, action, actor_type, entity_type',
         'audit_seals: tenant_id, number, from_seq, to_seq, row_count, first_at, last_at, sealed_at, removed_at',
         'integration_credentials: tenant_id, integration_id, field, key_version, expires_at, created_at',
@@ -418,7 +416,7 @@ select results_eq(
         'role_permissions: role, permission',
         'session_uses: session_id, user_id, last_seen_at',
         'sessions: id, user_id, current_tenant_id, created_at, expires_at, ended_at',
-        'tenants: id, state, created_at, audit_retention_days, deletion_due_at',
+        'tenants: id, state, created_at, audit_retention_days, deletion_due_at, api_keys_revoked_at',
         'users: id, is_platform_admin, created_at, password_changed_at'
     ],
     'columns with personal data, hashes and free text have none'
