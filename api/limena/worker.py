@@ -2,10 +2,10 @@
 
 Nothing decides which worker does what, and none waits for another. Mails are leased, each to one worker
 (`limena.claim_mail`); two that prune at once skip the rows that the other one has, two that expire AI reservations the
-tenants' rows; two that seal the audit log take turns; partitions are made under a lock that only their maker can take. So the
-work is done once, however many workers there are, and a worker that dies leaves nothing behind but leases that run out.
-A mail is delivered at least once: who
-dies between the server's answer and the database's leaves it to be sent again, under the same Message-ID.
+tenants' rows; two that seal the audit log take turns; partitions are made under a lock that only their maker can take.
+So the work is done once, however many workers there are, and a worker that dies leaves nothing behind but leases that
+run out. A mail is delivered at least once: who dies between the server's answer and the database's leaves it to be
+sent again, under the same Message-ID.
 
 It goes on when the database or the mail server is down, and asks again after a pause that grows. On a signal it
 finishes the mails that it has in hand, a minute at most, and ends. Refuses to log whom a mail goes to, what it says, or

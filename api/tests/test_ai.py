@@ -64,7 +64,9 @@ def test_the_life_of_a_call(owner: httpx.Client) -> None:
     released = reserve(owner).json()["id"]
     assert owner.delete(f"/api/v1/ai/reservations/{released}").status_code == 204
     assert owner.delete(f"/api/v1/ai/reservations/{released}").status_code == 204
-    assert owner.post(f"/api/v1/ai/reservations/{released}/settle", json=TOOK).status_code == 200, "it was made after all"
+    assert owner.post(f"/api/v1/ai/reservations/{released}/settle", json=TOOK).status_code == 200, (
+        "it was made after all"
+    )
     assert owner.delete(f"/api/v1/ai/reservations/{released}").json()["code"] == "conflict"
     assert quota(owner)["tokens"]["reserved"] == 0
 
@@ -86,7 +88,7 @@ def test_a_retry_gets_the_same_reservation(owner: httpx.Client) -> None:
     assert quota(owner)["calls"]["used"] == 1
     assert owner.delete(f"/api/v1/ai/reservations/{first.json()['id']}").status_code == 204
     closed = reserve(owner, key=key)
-    assert (closed.status_code, closed.json()["code"]) == (409, "conflict"), "nobody makes a call on a reservation that is over"
+    assert (closed.status_code, closed.json()["code"]) == (409, "conflict"), "it is over"
     assert "released" in closed.json()["detail"]
 
 
@@ -149,7 +151,8 @@ def test_estimates_alone_pause_nothing(owner: httpx.Client) -> None:
 def test_a_held_row_holds_up_its_tenant_alone(api: Api, owner: httpx.Client) -> None:
     tenant_id = owner.get("/api/v1/me").json()["tenant"]["id"]
     reserve(owner)
-    with api.database.connect() as connection, connection.transaction(), api.person("owner", tenant=2).client() as other:
+    other = api.person("owner", tenant=2).client()
+    with other, api.database.connect() as connection, connection.transaction():
         connection.execute("select from limena.ai_quotas where tenant_id = %s for update", [tenant_id])
         begun = time.monotonic()
         busy = reserve(owner)

@@ -3,7 +3,12 @@
 -- A banner is for a pause: one call that does not fit is none.
 --
 -- SECURITY INVOKER: only definer functions can call it, as limena_owner.
-create or replace function limena_private.ai_refusal(p_cause text, p_ends_at timestamptz, p_now timestamptz, p_is_paused boolean default true)
+create or replace function limena_private.ai_refusal(
+    p_cause text,
+    p_ends_at timestamptz,
+    p_now timestamptz,
+    p_is_paused boolean default true
+)
 returns jsonb
 language plpgsql
 stable

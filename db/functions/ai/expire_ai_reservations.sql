@@ -1,5 +1,5 @@
--- What is overdue goes, the first 500 of it: the row's lock is held meanwhile, and who comes next takes the next 500. Until
--- then they stay reserved, which refuses too much and grants nothing.
+-- What is overdue goes, the first 500 of it: the row's lock is held meanwhile, and who comes next takes the next 500.
+-- Until then they stay reserved, which refuses too much and grants nothing.
 --
 -- SECURITY INVOKER: only definer functions can call it, as limena_owner, under the lock of lock_ai_quota().
 create or replace function limena_private.expire_ai_reservations(p_quota limena.ai_quotas)

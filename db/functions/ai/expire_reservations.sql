@@ -1,6 +1,6 @@
--- What has to happen although nobody calls: reservations that are overdue expire, a trip that is over ends, a month that has
--- passed is closed. For one tenant, so that no transaction has two tenants' rows; whoever has the row does the same, and is
--- not waited for.
+-- What has to happen although nobody calls: reservations that are overdue expire, a trip that is over ends, a month
+-- that has passed is closed. For one tenant, so that no transaction has two tenants' rows; whoever has the row does
+-- the same, and is not waited for.
 --
 -- SECURITY DEFINER because no role may write a counter. For limena_maintenance alone.
 create or replace function limena.expire_reservations(p_tenant_id uuid)

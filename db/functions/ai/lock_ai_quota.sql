@@ -2,8 +2,8 @@
 -- locks and no deadlock, and whoever has the row knows that nobody else is counting. The clock is read once it is
 -- theirs: of two that waited, the later one never has the earlier time.
 --
--- Nobody waits for it longer than a second: whoever keeps it in a transaction of their own holds up their own tenant, and
--- not the connections that all tenants share.
+-- Nobody waits for it longer than a second: whoever keeps it in a transaction of their own holds up their own tenant,
+-- and not the connections that all tenants share.
 --
 -- Brings the row up to that time: the ring moves on, a month that has passed is closed, a trip that is over ends, and
 -- reservations that are overdue expire. The caller counts on, and save_ai_quota() writes.
@@ -27,7 +27,8 @@ begin
     where q.tenant_id = p_tenant_id and (p_even_if_paused or q.trip_ends_at is null or q.trip_ends_at <= limena.ai_clock())
     for update;
     if not found then
-        -- An INSERT waits for whoever has the row: only where there is none. Else AI is paused, or the pause has just ended.
+        -- An INSERT waits for whoever has the row: only where there is none. Else AI is paused, or the pause has just
+        -- ended.
         if exists (select from limena.ai_quotas as q where q.tenant_id = p_tenant_id) then
             return null;
         end if;

@@ -1,6 +1,6 @@
 -- A reservation that the caller may settle or release: their own, or that of a key which theirs replaced; with ai:write
--- any of the tenant. Asked before the quota's row is locked: whoever may not waits for nobody. In a frozen tenant too: the
--- call was made.
+-- any of the tenant. Asked before the quota's row is locked: whoever may not waits for nobody. In a frozen tenant too:
+-- the call was made.
 --
 -- What an attacker would try: release what another caller has under way, to have its tokens; report tokens in another's
 -- name.

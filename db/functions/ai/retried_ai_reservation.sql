@@ -1,5 +1,5 @@
--- An Idempotency-Key is one caller's: nobody gets at another's reservation by guessing theirs. Whoever retries goes on to
--- make the call, so a reservation that is over is no answer.
+-- An Idempotency-Key is one caller's: nobody gets at another's reservation by guessing theirs. Whoever retries goes on
+-- to make the call, so a reservation that is over is no answer.
 --
 -- SECURITY INVOKER: only definer functions can call it, as limena_owner.
 create or replace function limena_private.retried_ai_reservation(

@@ -1,8 +1,9 @@
 -- What a reserved call took, in full: more than was reserved too, which the next reservation sees. Neither a trip nor a
 -- switch stops it, for the call was made. A repetition with the same numbers gets the same answer.
 --
--- A key that is rotated leaves its calls to its successor, and ai:write settles any. The call stays that of who reserved
--- it; who settled it is noted (ai_usage_logs.recorded_by). Nobody can take a release back but by telling what was used.
+-- A key that is rotated leaves its calls to its successor, and ai:write settles any. The call stays that of who
+-- reserved it; who settled it is noted (ai_usage_logs.recorded_by). Nobody can take a release back but by telling what
+-- was used.
 --
 -- SECURITY DEFINER because limena_app may write no counter: with SQL of its own it would set them back.
 create or replace function limena.settle_ai_call(

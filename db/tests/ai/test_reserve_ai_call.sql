@@ -83,7 +83,9 @@ select is_empty('select from limena.ai_quotas', 'what was refused has left nothi
 set local role limena_app;
 select is(
     limena.reserve_ai_call('m', 300) - 'id',
-    jsonb_build_object('state', 'live', 'expires_at', tests.at('10 min'), 'remaining_tokens', 19999700, 'remaining_calls', 499),
+    jsonb_build_object(
+        'state', 'live', 'expires_at', tests.at('10 min'), 'remaining_tokens', 19999700, 'remaining_calls', 499
+    ),
     'without settings the defaults count, and a reservation is good for ten minutes'
 );
 reset role;
@@ -199,11 +201,15 @@ select is(
     limena.reserve_ai_call('m', 701) #>> '{refused, retry_after}', '600', 'two of them give back at the same time'
 );
 select is(
-    (select q.trip_cause from limena.ai_quotas as q where q.tenant_id = tests.tenant_id('a')), null,
+    (
+        select q.trip_cause from limena.ai_quotas as q
+        where q.tenant_id = tests.tenant_id('a')
+    ), null,
     'which pauses nothing'
 );
 reset role;
-update limena.ai_quotas set used_tokens = 949, reserved_tokens = 51 where tenant_id = tests.tenant_id('a');
+update limena.ai_quotas set used_tokens = 949, reserved_tokens = 51
+where tenant_id = tests.tenant_id('a');
 set local role limena_app;
 select is(limena.reserve_ai_call('m', 1) #> '{refused, notice}', 'null', 'nor while less than 95 percent were settled');
 select is(
@@ -212,7 +218,8 @@ select is(
     'what no reservation can give back the month does'
 );
 reset role;
-update limena.ai_quotas set used_tokens = 950, reserved_tokens = 50 where tenant_id = tests.tenant_id('a');
+update limena.ai_quotas set used_tokens = 950, reserved_tokens = 50
+where tenant_id = tests.tenant_id('a');
 set local role limena_app;
 select is(
     limena.reserve_ai_call('m', 1),
@@ -238,7 +245,8 @@ select is(
     ),
     true, '(it is the month''s end)'
 );
-update limena.ai_quotas set used_tokens = 0, reserved_tokens = 1000 where tenant_id = tests.tenant_id('a');
+update limena.ai_quotas set used_tokens = 0, reserved_tokens = 1000
+where tenant_id = tests.tenant_id('a');
 select set_config('tests.clock', (date_trunc('month', tests.at('31 days'), 'UTC'))::text, true);
 set local role limena_app;
 select is(

@@ -43,13 +43,18 @@ as $$ select l.recorded_by from limena.ai_usage_logs as l where l.id = tests.res
 create function tests.expire()
 returns text
 language sql
-as $$ select string_agg(limena.expire_reservations(d.tenant_id)::text, ' ') from limena.due_ai_quotas() as d (tenant_id) $$;
+as $$
+select string_agg(limena.expire_reservations(d.tenant_id)::text, ' ') from limena.due_ai_quotas() as d (tenant_id)
+$$;
 create function tests.usage_of(p_name text)
 returns text
 language sql
 security definer
 as $$
-select concat_ws(' ', l.outcome, l.prompt_tokens, l.completion_tokens, l.latency_ms, l.actor_type, l.occurred_at = r.created_at)
+select
+    concat_ws(
+        ' ', l.outcome, l.prompt_tokens, l.completion_tokens, l.latency_ms, l.actor_type, l.occurred_at = r.created_at
+    )
 from limena.ai_reservations as r
 left join limena.ai_usage_logs as l on r.tenant_id = l.tenant_id and r.id = l.id
 where r.id = tests.reserved(p_name)
@@ -202,7 +207,8 @@ select tests.reserve('eighth', 5);
 select tests.enter_with_key('a', 'user');
 select tests.reserve('ninth', 5);
 reset role;
-update limena.tenants set state = 'frozen' where id = tests.tenant_id('a');
+update limena.tenants set state = 'frozen'
+where id = tests.tenant_id('a');
 set local role limena_app;
 select tests.enter_as('a', 'member');
 select is(tests.outcome($$select limena.reserve_ai_call('m', 1)$$), 'LM001', 'a frozen tenant makes no calls');
@@ -215,7 +221,8 @@ select is(
     'which takes ai:use as ever'
 );
 reset role;
-update limena.tenants set state = 'active' where id = tests.tenant_id('a');
+update limena.tenants set state = 'active'
+where id = tests.tenant_id('a');
 
 -- A key that was rotated leaves its calls to its successor.
 select tests.make_api_key(p_tenant => 'a', p_name => 'heir', p_scopes => '{ai:use}');
@@ -230,7 +237,9 @@ where id = tests.api_key_id('a', 'user');
 set local role limena_app;
 select tests.enter_with_key('a', 'heir');
 select is(
-    limena.settle_ai_call(tests.reserved('ninth'), 4, 1, 1) ->> 'outcome', 'succeeded', 'is that of the key that replaced it'
+    limena.settle_ai_call(tests.reserved('ninth'), 4, 1, 1) ->> 'outcome',
+    'succeeded',
+    'is that of the key that replaced it'
 );
 select is(tests.recorded_by('ninth'), tests.api_key_id('a', 'heir'), 'which is noted');
 
@@ -240,7 +249,13 @@ insert into limena.ai_reservations (
     tenant_id, id, actor_type, actor_id, model, estimated_tokens, created_at, expires_at
 )
 select
-    tests.tenant_id('a'), gen_random_uuid(), 'user', tests.user_id('a', 'member'), 'many', 2, tests.at('31 days'),
+    tests.tenant_id('a'),
+    gen_random_uuid(),
+    'user',
+    tests.user_id('a', 'member'),
+    'many',
+    2,
+    tests.at('31 days'),
     tests.at('31 days') + interval '5 min'
 from generate_series(1, 501);
 update limena.ai_quotas set reserved_tokens = reserved_tokens + 1002, expires_at = tests.at('31 days')
@@ -250,13 +265,17 @@ set local role limena_maintenance;
 select is(tests.expire(), 'true', '500 of 501 expire, and one is left');
 reset role;
 select is(
-    (select count(*) from limena.ai_reservations as r where r.model = 'many' and r.state = 'live'), 1::bigint, '(one)'
+    (
+        select count(*) from limena.ai_reservations as r
+        where r.model = 'many' and r.state = 'live'
+    ), 1::bigint, '(one)'
 );
 set local role limena_maintenance;
 select is(tests.expire(), 'false', 'for the next time');
 reset role;
 select results_eq(
-    $$select d.outcome, d.calls from limena.ai_usage_days as d where d.model = 'many'$$, $$values ('expired', 501::bigint)$$,
+    $$select d.outcome, d.calls from limena.ai_usage_days as d where d.model = 'many'$$,
+    $$values ('expired', 501::bigint)$$,
     'all are in the day''s sums'
 );
 select is(tests.counted(), 'used 12, reserved 0', 'and free again');
