@@ -1,7 +1,7 @@
 -- The second step of a deletion: all that is the tenant's goes, in an order in which nothing points to what is gone.
 -- What stays: the row in tenants, without its name, for the log names it by id; the log itself, which ends with its
--- retention, and to which no value is added that was not there; operator_access, which is who looked into the tenant and is
--- a part of that; and people's accounts, which are theirs.
+-- retention, and to which no value is added that was not there; operator_access, which is who looked into the tenant
+-- and is a part of that; and people's accounts, which are theirs.
 --
 -- Whoever adds a table of tenants adds its line: test_erase_tenant.sql fails while rows of one are left.
 --
