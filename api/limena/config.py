@@ -115,7 +115,7 @@ VARIABLES: Final = (
     Variable("LIMENA_HEADER_TIMEOUT_SECONDS", "number", "10"),
     Variable("LIMENA_BODY_TIMEOUT_SECONDS", "number", "30"),
     Variable("LIMENA_MAX_CONNECTIONS", "whole number", "1000"),
-    Variable("LIMENA_MAX_CONNECTIONS_PER_ADDRESS", "whole number", "500"),
+    Variable("LIMENA_MAX_CONNECTIONS_PER_ADDRESS", "whole number", "200"),
     Variable("LIMENA_DRAIN_SECONDS", "number", "6"),
     Variable("LIMENA_METRICS", "`on` or `off`", "on"),
     Variable("LIMENA_METRICS_TOKEN", "text", None, is_secret=True),

@@ -45,12 +45,14 @@ MAX_FIELDS: Final = 100
 LINGER_SECONDS: Final = 1.0
 """For how long what still arrives after a refusal is read and thrown away: a connection that is closed on unread bytes
 takes the refusal with it."""
+MAX_LINGERING: Final = 64
+"""Of those that are over the number of all connections: beside those that were let in, these keep a socket open."""
 _ALL_METHODS: Final = "DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Door:
-    """What the protocol keeps to."""
+    """What the protocol keeps to, and whom it has let in."""
 
     header_timeout_seconds: float
     body_timeout_seconds: float
@@ -64,8 +66,11 @@ class Door:
     """On every refusal."""
     base_url: str
     lifecycle: Lifecycle
-    connections: Counter[str] = field(default_factory=Counter)
-    """Open ones, by what counts as one client."""
+    admitted: Counter[str | None] = field(default_factory=Counter)
+    """Open connections that were let in, by what counts as one client; None is everybody who is not counted apart.
+    One that is refused is none of them, or whoever keeps coming would shut out others by being refused."""
+    lingering: int = 0
+    """Of those that were not."""
 
 
 class _Refusal(Exception):
@@ -102,40 +107,61 @@ class FrontDoorProtocol(HttpToolsProtocol):
         self._bytes_without_body = 0
         self._timer: TimerHandle | None = None
         self._write_timer: TimerHandle | None = None
-        self._counted_as: str | None = None
+        self._client_network: str | None = None
+        self._is_admitted = False
+        self._lingers_outside = False
 
     # The connection
     # --------------------------------------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(cast(asyncio.Transport, transport))  # uvloop's is none by inheritance
-        self._count()
-        if len(self.connections) > self._door.max_connections or self._is_one_too_many():
-            self._refuse(Problem("unavailable"))
+        self._client_network = self._network()
+        if self._has_too_many():
+            self._turn_away()
+        elif self._door.admitted.total() >= self._door.max_connections:
+            self._refuse_outside()
         else:
+            self._is_admitted = True
+            self._door.admitted[self._client_network] += 1
             self._start_timer(self._door.header_timeout_seconds)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_timer()
         self._stop_write_timer()
-        self._count_off()
+        if self._is_admitted:
+            self._door.admitted[self._client_network] -= 1
+            if not self._door.admitted[self._client_network]:
+                del self._door.admitted[self._client_network]
+        if self._lingers_outside:
+            self._door.lingering -= 1
         super().connection_lost(exc)
 
-    def _count(self) -> None:
+    def _network(self) -> str | None:
         peer = parse_address(self.client[0]) if self.client else None  # a Unix socket has no address
-        if peer is not None and not any(peer in network for network in self._door.trusted_proxies):
-            self._counted_as = network_of(peer)
-            self._door.connections[self._counted_as] += 1
+        if peer is None or any(peer in network for network in self._door.trusted_proxies):
+            return None
+        return network_of(peer)
 
-    def _count_off(self) -> None:
-        if self._counted_as is not None:
-            self._door.connections[self._counted_as] -= 1
-            if not self._door.connections[self._counted_as]:
-                del self._door.connections[self._counted_as]
+    def _has_too_many(self) -> bool:
+        most, network = self._door.max_connections_per_address, self._client_network
+        return most is not None and network is not None and self._door.admitted[network] >= most
 
-    def _is_one_too_many(self) -> bool:
-        most = self._door.max_connections_per_address
-        return most is not None and self._counted_as is not None and self._door.connections[self._counted_as] > most
+    def _refuse_outside(self) -> None:
+        """Over the number of all connections. So few may wait for their answer to be read."""
+        if self._door.lingering >= MAX_LINGERING:
+            self._turn_away()
+        else:
+            self._lingers_outside = True
+            self._door.lingering += 1
+            self._refuse(Problem("unavailable"))
+
+    def _turn_away(self) -> None:
+        """Answers, and does not wait for the answer to be read: it costs one write, however many come."""
+        self._is_over = True
+        self._answer(Problem("unavailable"))
+        self.transport.close()
+        self.loop.call_later(LINGER_SECONDS, self.transport.abort)  # with TLS, the other side is asked to close, too
 
     def data_received(self, data: bytes) -> None:
         if self._is_over:

@@ -45,7 +45,8 @@ class Credential:
 
 
 class Integrations:
-    """`guard` makes every connection to a provider, `clients` has the OAuth 2 providers that are configured."""
+    """`guard` checks what tenants choose, `clients` has the OAuth 2 providers that are configured. They share no guard:
+    a tenant's slow name keeps no other tenant from refreshing."""
 
     def __init__(self, vault: Vault, guard: Guard, clients: Mapping[str, OAuthClient], metrics: Metrics) -> None:
         self.vault: Final = vault
@@ -56,9 +57,9 @@ class Integrations:
     @classmethod
     def from_settings(cls, settings: Settings, metrics: Metrics, master_keys: MasterKeySource) -> Integrations:
         """Raises `MasterKeyError`."""
-        guard = Guard(settings.outbound_allow)
+        guard, operators = Guard(settings.outbound_allow), Guard(settings.outbound_allow)
         clients = {
-            name: OAuthClient(provider, settings.oauth[name], guard, base_url=settings.base_url)
+            name: OAuthClient(provider, settings.oauth[name], operators, base_url=settings.base_url)
             for name, provider in PROVIDERS.items()
             if isinstance(provider, OAuthProvider) and name in settings.oauth
         }

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import re
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, Literal, TypeGuard
 from urllib.parse import urlsplit
 
@@ -84,10 +84,12 @@ class OAuthClient:
             )
         return str(url)
 
-    async def is_own_issuer(self, issuer: str) -> bool:
-        """Whether an answer that names its issuer comes from this provider (RFC 9207)."""
-        known = (await self._endpoints()).issuer
-        return known is None or known == issuer
+    async def is_own_issuer(self, issuer: str | None) -> bool:
+        """Whether an answer that names its issuer, or does not, can come from this provider (RFC 9207)."""
+        endpoints = await self._endpoints()
+        if issuer is None:
+            return not endpoints.tells_issuer
+        return endpoints.issuer in (None, issuer)
 
     async def redeem(self, code: Secret, code_verifier: Secret) -> Tokens:
         """Raises `ProviderRefused`, `ProviderUnavailable`."""
@@ -161,12 +163,10 @@ class OAuthClient:
         fixed, registration = self._provider.endpoints, self._registration
         if fixed is not None:
             tenant = registration.tenant or ""
-            return Endpoints(
-                fixed.authorization.replace("{tenant}", tenant),
-                fixed.token.replace("{tenant}", tenant),
-                fixed.revocation,
-                fixed.auth_method,
-                fixed.issuer,
+            return replace(
+                fixed,
+                authorization=fixed.authorization.replace("{tenant}", tenant),
+                token=fixed.token.replace("{tenant}", tenant),
             )
         if self._discovered is None or self._discovered[0] < time.monotonic():
             self._discovered = (time.monotonic() + _DISCOVERY_SECONDS, await self._discover(registration.issuer or ""))
@@ -256,4 +256,5 @@ def _metadata(document: object, issuer: str) -> Endpoints:
         None if revocation is None else str(revocation),
         "client_secret_basic" if "client_secret_basic" in methods else "client_secret_post",
         issuer,
+        document.get("authorization_response_iss_parameter_supported") is True,
     )

@@ -15,6 +15,7 @@ import asyncio
 import functools
 import ipaddress
 import socket
+import ssl
 from collections.abc import AsyncIterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from ipaddress import IPv4Address, IPv6Address
@@ -54,8 +55,7 @@ _NAT64: Final = ipaddress.IPv6Network("64:ff9b::/96")
 
 _NOWHERE: Final = "does not lead to the public internet"
 """Also when it cannot be resolved: whoever chose the name learns nothing of what our DNS knows."""
-_RESOLVERS: Final = ThreadPoolExecutor(4, thread_name_prefix="limena-dns")
-"""Of their own: names that somebody makes slow keep nobody waiting but those who go to such names."""
+_RESOLVERS: Final = 4
 
 
 class OutboundRefused(Exception):
@@ -67,12 +67,15 @@ class Guard:
 
     def __init__(self, allowed: Sequence[Network] = ()) -> None:
         self._allowed: Final = tuple(allowed)
+        # Of its own: names that somebody makes slow keep nobody waiting but those who share this guard with them.
+        self._resolvers: Final = ThreadPoolExecutor(_RESOLVERS, thread_name_prefix="limena-dns")
+        self._tls: ssl.SSLContext | None = None
 
     async def resolve(self, scheme: str, host: str, port: int) -> str:
         """The address to connect to. Raises `OutboundRefused`."""
         try:
             found = await asyncio.get_running_loop().run_in_executor(
-                _RESOLVERS, functools.partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
+                self._resolvers, functools.partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
             )
         except (OSError, UnicodeError):
             raise OutboundRefused(_NOWHERE) from None
@@ -108,7 +111,9 @@ class Guard:
         return httpx2.AsyncClient(transport=transport, timeout=None, trust_env=False)
 
     def transport(self, *, seconds: float = SECONDS, max_bytes: int = MAX_BYTES) -> GuardedTransport:
-        return GuardedTransport(self, seconds=seconds, max_bytes=max_bytes)
+        if self._tls is None:  # reading the authorities takes a while, and is done once
+            self._tls = httpx2.create_ssl_context(trust_env=False)
+        return GuardedTransport(self, seconds=seconds, max_bytes=max_bytes, tls=self._tls)
 
     def _is_allowed(self, address: Address) -> bool:
         address = _unwrapped(address)
@@ -118,14 +123,14 @@ class Guard:
 class GuardedTransport(httpx2.AsyncBaseTransport):
     """`seconds`: for the whole of a request, from the DNS to the last byte."""
 
-    def __init__(self, guard: Guard, *, seconds: float, max_bytes: int) -> None:
+    def __init__(self, guard: Guard, *, seconds: float, max_bytes: int, tls: ssl.SSLContext) -> None:
         self._guard: Final = guard
         self._seconds: Final = seconds
         self._max_bytes: Final = max_bytes
         # Connections are pooled by address here: one that is kept would be used for another name on the same address,
         # whose certificate nobody has seen. So none is kept.
         limits = httpx2.Limits(max_connections=_CONNECTIONS, max_keepalive_connections=0)
-        self._inner: Final = httpx2.AsyncHTTPTransport(trust_env=False, limits=limits)
+        self._inner: Final = httpx2.AsyncHTTPTransport(verify=tls, trust_env=False, limits=limits)
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         deadline = asyncio.get_running_loop().time() + self._seconds

@@ -32,6 +32,8 @@ class Endpoints:
     auth_method: Literal["client_secret_basic", "client_secret_post"] = "client_secret_basic"
     issuer: str | None = None
     """What `iss` in the provider's answer has to be (RFC 9207), where it is known."""
+    tells_issuer: bool = False
+    """Whether each of its answers has `iss`: then one without is somebody else's."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,6 +54,8 @@ _BUDGETS: Final[Mapping[tuple[str, str], Budget]] = {
     ("POST", "/api/v1/auth/password/reset"): "reset",
     ("POST", "/api/v1/auth/verify"): "reset",
 }
+KNOWN_BROWSERS: Final = 10
+"""So many budgets of log-ins has an address for all browsers in which somebody has logged in before, together."""
 _UNCOUNTED: Final = frozenset({"/healthz"})
 """Asks nobody, and must not fail because of what others do: its failure restarts the process."""
 
@@ -129,19 +131,19 @@ class Limiter:
         self._paused_until = 0.0
         self._has_failed = False
 
-    async def hit(self, budget: Budget, client: str) -> Standing:
-        """Counts one request, if there is room for it."""
-        return await self._ask(budget, client, count=True)
+    async def hit(self, budget: Budget, client: str, *, times: int = 1) -> Standing:
+        """Counts one request, if there is room for it in a budget that is so many times as large."""
+        return await self._ask(budget, client, times, count=True)
 
     async def look(self, budget: Budget, client: str) -> Standing:
         """Counts nothing."""
-        return await self._ask(budget, client, count=False)
+        return await self._ask(budget, client, 1, count=False)
 
-    async def _ask(self, budget: Budget, client: str, *, count: bool) -> Standing:
+    async def _ask(self, budget: Budget, client: str, times: int, *, count: bool) -> Standing:
         if time.monotonic() >= self._paused_until:
             try:
                 async with asyncio.timeout(STORAGE_TIMEOUT_SECONDS):
-                    standing = await self._standing(self._storage, budget, client, count=count)
+                    standing = await self._standing(self._storage, budget, client, times, count=count)
             except Exception as error:  # whatever a storage's driver raises
                 self._failed(error)
             else:
@@ -149,7 +151,7 @@ class Limiter:
                     self._has_failed = False
                     log.warning("the storage of the rate limits works again")
                 return standing
-        return await self._standing(self._memory, budget, client, count=count)
+        return await self._standing(self._memory, budget, client, times, count=count)
 
     def _failed(self, error: Exception) -> None:
         self._paused_until = time.monotonic() + STORAGE_PAUSE_SECONDS
@@ -159,9 +161,10 @@ class Limiter:
         log.error("the storage of the rate limits fails (%s): counting in memory", type(error).__qualname__)
 
     async def _standing(
-        self, limiter: MovingWindowRateLimiter, budget: Budget, client: str, *, count: bool
+        self, limiter: MovingWindowRateLimiter, budget: Budget, client: str, times: int, *, count: bool
     ) -> Standing:
-        limit = self._limits[budget]
+        base = self._limits[budget]
+        limit = base if times == 1 else type(base)(base.amount * times, base.multiples)
         is_within = await (limiter.hit if count else limiter.test)(limit, "limena", budget, client)
         window = await limiter.get_window_stats(limit, "limena", budget, client)
         seconds = min(max(math.ceil(window.reset_time - time.time()), 1), limit.get_expiry())
@@ -199,7 +202,11 @@ class RateLimits:
         address = parse_address(scope["client"][0])
         client = network_of(address) if address is not None else scope["client"][0]
         budget = _budget(scope)
-        standing = await self._limiter.hit(budget, _known_account(scope) or client if budget == "log-in" else client)
+        account = _known_account(scope) if budget == "log-in" else None
+        standing = await self._limiter.hit(budget, account or client)
+        if account is not None and standing.is_within:
+            at_address = await self._limiter.hit(budget, f"known browsers at {client}", times=KNOWN_BROWSERS)
+            standing = standing if at_address.is_within else at_address
         shows_key = _shows_key(scope)
         if standing.is_within and shows_key:
             failed_keys = await self._limiter.look("failed-keys", client)
@@ -233,8 +240,8 @@ class RateLimits:
 
 def _known_account(scope: Scope) -> str | None:
     """A browser that is known for an account counts for that account: whoever shares its address, an office or a
-    carrier, does not use up its log-ins. Others' cookies are of no use: an account has one budget, however many
-    browsers are known for it."""
+    carrier, does not use up its log-ins. An account has one budget, however many browsers are known for it; and whoever
+    makes accounts to have more of them has, from one address, KNOWN_BROWSERS times as many."""
     request = HTTPConnection(scope)
     account = services_of(request).devices.account_shown(request)
     return None if account is None else f"account {account}"

@@ -49,7 +49,7 @@ class Services:
     metrics: Metrics
     integrations: Integrations
     lifecycle: Lifecycle
-    refreshes: dict[str, asyncio.Future[tuple[str, str, datetime]]] = field(default_factory=dict, repr=False)
+    refreshes: dict[str, asyncio.Future[tuple[str, str | None, datetime]]] = field(default_factory=dict, repr=False)
     """The refreshes that are under way, by the id of the token that was shown: one answer for all who show it now."""
 
 

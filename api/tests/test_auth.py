@@ -26,6 +26,7 @@ from support.people import (
     ask_to_register,
     audited,
     claims,
+    invite,
     json_of,
     mail_token,
     new_registration,
@@ -201,6 +202,20 @@ def test_a_spent_token_ends_the_family_once_its_grace_is_over(api: Api) -> None:
     assert code_of(refresh_with(api, second)) == (401, "session_revoked"), "the thief's and the owner's alike"
     assert code_of(me(api, new.access_token)) == (401, "session_revoked"), "access tokens too, at once"
     assert "session.refresh_reused" in audited(api, new.tenant_id)
+
+
+def test_a_slow_tab_is_given_no_spent_token(api: Api) -> None:
+    """Two refreshes while its own was on the way: with the first successor in the cookie, the next refresh after the
+    grace would end the session. Would fail if a repeat always gave out its successor."""
+    new = register(api)
+    first = new.refresh_cookie
+    second = cookie_of(refresh_with(api, first))
+    third = cookie_of(refresh_with(api, second))
+    slow = refresh_with(api, first)
+    assert slow.status_code == 200
+    assert "set-cookie" not in slow.headers
+    assert me(api, json_of(slow)["access_token"]).status_code == 200
+    assert refresh_with(api, third).status_code == 200
 
 
 def test_a_family_ends_30_days_after_the_log_in(api: Api) -> None:
@@ -398,6 +413,45 @@ def test_the_current_password_is_asked_for_and_guessing_it_is_slowed_down(api: A
         assert code_of(answer) == (422, "validation_failed")
         assert json_of(answer)["errors"] == [{"field": "current_password", "message": "is wrong"}]
     assert code_of(change(new.client, PASSWORD, NEW_PASSWORD)) == (429, "rate_limited")
+    assert audited(api, new.tenant_id).count("session.login_failed") == 6
+
+
+def test_a_link_says_whose_it_is_for_as_long_as_it_is_good(api: Api) -> None:
+    owner = register(api)
+    invited, invitation = invite(api, owner.client)
+    token = ask_to_register(api)
+    with api.client() as client:
+
+        def whose(shown: str) -> str | None:
+            answer = client.post(f"{AUTH}/link", json={"token": shown})
+            assert answer.status_code == 200, answer.text
+            email: str | None = json_of(answer)["email"]
+            return email
+
+        assert whose(invitation) == invited
+        registered = whose(token)
+        made = client.post(f"{AUTH}/verify", json={"token": token, "password": NEW_PASSWORD})
+        assert json_of(made)["user"]["email"] == registered
+        assert whose(token) is None, "used"
+        assert whose("x") is None
+    # With SQL as limena_app one writes an invitation with the hash of a token that one knows.
+    with api.database.connect("limena_app") as connection:
+        connection.execute(
+            """select limena.create_invitation('ceo@victim.example', 'viewer', sha256('chosen'))
+            from limena.enter_session(%s, %s)""",
+            [session_of(owner), owner.tenant_id],
+        )
+    with api.client() as client:
+        assert json_of(client.post(f"{AUTH}/link", json={"token": "chosen"})) == {"email": None}
+
+
+def test_a_right_password_for_another_tenant_counts_once(api: Api) -> None:
+    """As a wrong one does: else it would tell, by the number of attempts that are free, that the password is right."""
+    new, host = register(api), register(api)
+    body = {"email": new.email, "password": PASSWORD, "tenant_id": host.tenant_id}
+    with api.client() as client:
+        answers = [client.post(f"{AUTH}/login", json=body) for _ in range(7)]
+    assert [answer.status_code for answer in answers] == [401] * 6 + [429]
     assert audited(api, new.tenant_id).count("session.login_failed") == 6
 
 

@@ -8,6 +8,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 
 import pytest
 from hypothesis import given
@@ -16,7 +17,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from limena.config import ConfigError, Settings
-from limena.http_protocol import MAX_FIELDS, MAX_HEAD_BYTES, MAX_URL_BYTES
+from limena.http_protocol import MAX_FIELDS, MAX_HEAD_BYTES, MAX_LINGERING, MAX_URL_BYTES
 from limena.middleware import HSTS, security_headers
 from limena.routes import ENDPOINTS
 from limena.routing import HandlerRoute
@@ -177,12 +178,16 @@ def test_connections_have_a_number(start_door: Callable[..., Door]) -> None:
         assert answer.headers["retry-after"]
 
 
-def test_one_address_does_not_take_all_connections(start_door: Callable[..., Door]) -> None:
-    door = start_door(LIMENA_MAX_CONNECTIONS_PER_ADDRESS="2")
-
-    def knock(held: socket.socket) -> bytes:
+def knock(held: socket.socket) -> bytes:
+    try:
         held.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
         return held.recv(12)
+    except ConnectionError:  # refused, and closed on what we had not sent yet
+        return b""
+
+
+def test_one_address_does_not_take_all_connections(start_door: Callable[..., Door]) -> None:
+    door = start_door(LIMENA_MAX_CONNECTIONS_PER_ADDRESS="2")
 
     def connect(source: str = "127.0.0.1") -> socket.socket:
         return socket.create_connection((door.host, door.port), PATIENCE, source_address=(source, 0))
@@ -202,6 +207,36 @@ def test_one_address_does_not_take_all_connections(start_door: Callable[..., Doo
                     break
         else:
             pytest.fail("a connection that was closed still counts")
+
+
+def test_who_is_refused_shuts_nobody_out(start_door: Callable[..., Door]) -> None:
+    """One address keeps coming, over its number: it takes no place of another's, not for the moment in which it is
+    refused either. Would fail if refused connections counted, or lingered without an end."""
+    door = start_door(LIMENA_MAX_CONNECTIONS="4", LIMENA_MAX_CONNECTIONS_PER_ADDRESS="2")
+
+    def connect(source: str) -> socket.socket:
+        return socket.create_connection((door.host, door.port), PATIENCE, source_address=(source, 0))
+
+    with ExitStack() as stack:
+        for _ in range(2):
+            assert knock(stack.enter_context(connect("127.0.0.1"))) == b"HTTP/1.1 200"
+        for refused in [stack.enter_context(connect("127.0.0.1")) for _ in range(10)]:
+            (answer,) = read_answers(refused)  # to its end: the server has closed it
+            assert answer.status == 503
+        for _ in range(2):
+            assert knock(stack.enter_context(connect("127.0.0.2"))) == b"HTTP/1.1 200", "there is room for four"
+        full = [stack.enter_context(connect(f"127.0.1.{1 + number}")) for number in range(MAX_LINGERING + 20)]
+        assert all(only(read_answers(refused)).status == 503 for refused in full), "all are taken"
+    deadline = time.monotonic() + PATIENCE
+    while time.monotonic() < deadline:
+        with connect("127.0.0.3") as again:
+            if knock(again) == b"HTTP/1.1 200":
+                break
+    else:
+        pytest.fail("nobody is left, and still there is no room")
+
+
+def test_a_proxy_may_have_all_connections(start_door: Callable[..., Door]) -> None:
     proxy = start_door(LIMENA_MAX_CONNECTIONS_PER_ADDRESS="1", LIMENA_TRUSTED_PROXIES="127.0.0.0/8")
     with proxy.connect() as first, proxy.connect() as second:
         assert [knock(held) for held in (first, second)] == [b"HTTP/1.1 200"] * 2, "everybody comes from a proxy's"

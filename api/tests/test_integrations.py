@@ -21,6 +21,9 @@ from limena import (
     tenant_transaction,
 )
 from limena.integrations import Credential
+from limena.oauth import OAuthClient, _metadata, _tokens
+from limena.outbound import Guard
+from limena.providers import Endpoints, OAuthProvider, OAuthRegistration
 from limena.services import Services
 from limena.vault import Place, Sealed, Secret, TextSource, Vault
 from support.api import MASTER_KEYS, Api
@@ -296,6 +299,65 @@ def test_another_issuers_answer_is_refused(api: Api, someone: Newcomer, provider
     assert provider.requests == [], "the code is not shown to anyone"
     query = provider.consent(begin(someone.client))
     assert someone.client.post(f"{OIDC}/callback", json=query | {"iss": provider.issuer}).status_code == 200
+
+
+def test_an_answer_without_an_issuer_where_there_always_is_one() -> None:
+    """RFC 9207 section 2.4: it is another server's."""
+    always, never = (
+        OAuthClient(
+            OAuthProvider(
+                "x", "X", Endpoints("https://x/a", "https://x/t", None, issuer="https://x", tells_issuer=tells), ""
+            ),
+            OAuthRegistration("id", None, ""),
+            Guard(),
+            base_url="https://limena.example",
+        )
+        for tells in (True, False)
+    )
+    assert [asyncio.run(always.is_own_issuer(iss)) for iss in ("https://x", "https://y", None)] == [True, False, False]
+    assert [asyncio.run(never.is_own_issuer(iss)) for iss in ("https://x", "https://y", None)] == [True, False, True]
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        {"issuer": "https://y"},
+        {"code_challenge_methods_supported": ["plain"]},
+        {"code_challenge_methods_supported": None},
+        {"authorization_endpoint": "javascript:alert(1)"},
+        {"token_endpoint": None} | {"issuer": "https://z"},
+    ],
+)
+def test_metadata_that_is_not_believed(document: dict[str, Any]) -> None:
+    good = {
+        "issuer": "https://x",
+        "authorization_endpoint": "https://x/a",
+        "token_endpoint": "https://x/t",
+        "code_challenge_methods_supported": ["S256"],
+    }
+    assert _metadata(good, "https://x").token == "https://x/t"
+    with pytest.raises(ValueError, match=r"issuer|PKCE|browser"):
+        _metadata(good | document, "https://x")
+
+
+@pytest.mark.parametrize(
+    ("told", "seconds"),
+    [
+        (3600, 3600),
+        ("3600", 3600),
+        (3599.7, 3599),
+        (None, 3600),
+        (float("inf"), 3600),
+        (-1, 3600),
+        (True, 3600),
+        ("x", 3600),
+    ],
+)
+def test_how_long_a_token_is_good(told: object, seconds: int) -> None:
+    """One that can be refreshed is, in the end, whatever the provider says or does not say."""
+    answer = {"token_type": "bearer", "access_token": "a", "refresh_token": "r", "expires_in": told}
+    assert _tokens(answer).expires_in == seconds
+    assert _tokens({"token_type": "Bearer", "access_token": "a"}).expires_in is None
 
 
 def test_a_provider_that_is_down(api: Api, someone: Newcomer, provider: Provider) -> None:

@@ -284,6 +284,15 @@ class TestTheTenant:
         refusal(accept(api, token=token, password=PASSWORD, display_name="New"), 403, "tenant_frozen")
         refusal(viewer.client.delete(f"/api/v1/members/{viewer.user_id}"), 403, "tenant_frozen")
 
+    def test_a_right_password_is_no_guess_where_something_else_is_wrong(self, api: Api, owner: Newcomer) -> None:
+        """A frozen tenant, an invitation that is spent. Would fail if the attempts stayed counted: 429 after six."""
+        other = register(api)
+        _, token = invite(api, owner.client, email=other.email)
+        with api.database.connect() as connection:
+            connection.execute("select limena_private.freeze_tenant(%s, 'abuse')", [owner.tenant_id])
+        for _ in range(8):
+            refusal(accept(api, token=token, password=other.password), 403, "tenant_frozen")
+
 
 def test_a_token_that_somebody_chose_opens_nothing(api: Api, owner: Newcomer) -> None:
     """With SQL as limena_app one writes an invitation with the hash of a token that one knows: it shows no mailbox, and

@@ -15,7 +15,7 @@ from limena.api_key_format import generate
 from limena.config import ConfigError
 from limena.front_door import BUDGETS, Budget
 from limena.metrics import Metrics
-from limena.rate_limits import BoundedMemory, Limiter, create_storage
+from limena.rate_limits import KNOWN_BROWSERS, BoundedMemory, Limiter, create_storage
 from support.door import Door
 
 FEW: Mapping[str, str] = {
@@ -96,6 +96,23 @@ def test_a_known_browser_has_log_ins_of_its_own(start_door: Callable[..., Door])
         assert statuses(grace[:-1], 1) == [429], "what we did not sign counts for the address"
         assert client.post("/api/v1/auth/password/forgot", json={}, headers={"Cookie": ada}).status_code == 403
         assert client.post("/api/v1/auth/password/forgot", json={}, headers={"Cookie": grace}).status_code == 429
+
+
+def test_accounts_of_ones_own_bring_no_log_ins_without_an_end(start_door: Callable[..., Door]) -> None:
+    """Would fail if a known browser counted for its account alone: an address had a budget for each account."""
+    door = start_door(**FEW)
+    devices = door.app.state.services.devices
+    answers = []
+    with door.client() as client:
+        for number in range(KNOWN_BROWSERS + 1):
+            response = Response()
+            devices.remember(Request({"type": "http", "headers": []}), response, f"own{number}@x.example")
+            headers = {"Cookie": response.headers["set-cookie"].partition(";")[0]}
+            for _ in range(2):
+                answers.append(client.post("/api/v1/auth/login", json={}, headers=headers))
+        assert [answer.status_code for answer in answers] == [403] * 20 + [429] * 2
+        assert answers[-1].headers["ratelimit-policy"] == '"log-in";q=20;w=60'
+        assert client.post("/api/v1/auth/login", json={}).status_code == 403, "others of the address have their own"
 
 
 def test_every_path_of_a_budget_shares_it(start_door: Callable[..., Door]) -> None:

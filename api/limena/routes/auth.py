@@ -86,12 +86,10 @@ async def log_in(request: Request) -> Response:
     """Verifies a password and opens a session. A failure is recorded, and takes as long for an unknown address."""
     services, body = services_of(request), request.state.body
     email, password = _address(body["email"]), _text(body["password"])
-    refused: str | None = None
+    has_been_replaced = False
     while True:
         found = await _attempt(request, email)
         stored = found["password_hash"]
-        if refused is not None and stored == refused:
-            break  # not a member of that tenant
         comparing = services.hasher.verify(password, stored, highest_cost=found["highest_cost"])
         try:
             is_right = await while_connected(request, comparing)
@@ -109,11 +107,14 @@ async def log_in(request: Request) -> Response:
                 request, UUID(found["user_id"]), stored, counted_for=email, tenant_id=body.get("tenant_id")
             )
         except Problem as problem:
-            if problem.status >= 500:
-                await _take_back(request, email)
-            if problem.status != 401 or refused is not None:
+            if problem.code == "not_found":
+                break  # they are not in that tenant: once more would change nothing
+            await _take_back(request, email)
+            if problem.status != 401 or has_been_replaced:
                 raise
-            refused = stored  # or it was replaced this very moment: by a log-in that rehashed, if it still fits
+            has_been_replaced = (
+                True  # the hash, this very moment: by a log-in that rehashed, if the password still fits
+            )
             continue
         await _rehash(request, found["user_id"], password, stored)
         return response
@@ -162,7 +163,7 @@ async def verify(request: Request) -> Response:
     token = {"p_token_hash": _token_hash(body["token"])}
     proof: dict[str, Wire] = {"p_registrant_hash": _registrant_hash(request)}
     if body.get("password") is not None:
-        person = _object(await services.database.call_auth("find_registration", token, request=request))
+        person = await _registration(request, token["p_token_hash"])
         if not person:
             raise _used_up()
         proof["p_new_hash"] = encode(await _new_hash(services, "password", _text(body["password"]), _words(person)))
@@ -177,16 +178,36 @@ async def verify(request: Request) -> Response:
     return response
 
 
+async def link(request: Request) -> Response:
+    """Whose a link is, before anything is done with it: somebody may have sent one of their own, so that what is put
+    into the account comes to them. Whoever shows the token of a mail may know where it went."""
+    token = _token_hash(request.state.body["token"])
+    return _json({"email": (await _registration(request, token) or await _invitation(request, token)).get("email")})
+
+
+async def _registration(request: Request, token_hash: Wire) -> dict[str, Any]:
+    arguments = {"p_token_hash": token_hash}
+    return _object(await services_of(request).database.call_auth("find_registration", arguments, request=request))
+
+
+async def _invitation(request: Request, token_hash: Wire) -> dict[str, Any]:
+    """Empty, too, for a token that is not the one of the invitation's mail (docs/decisions/0064)."""
+    services = services_of(request)
+    found = _object(await services.database.call_auth("find_invitation", {"p_token_hash": token_hash}, request=request))
+    token = _text(request.state.body["token"])
+    if not found or not mail_tokens.is_token(token, services.mail_key, UUID(found["id"]), "invitation", found["email"]):
+        return {}
+    return found
+
+
 async def accept_invitation(request: Request) -> Response:
     """Someone who has an account shows that it is theirs, by a session or by the password: a mail that was forwarded
     brings nobody into a tenant. Someone who has none makes one: that the mailbox is theirs, only the token of the mail
     shows that went there. One that somebody had PostgreSQL take the hash of is none (docs/decisions/0064)."""
     services, body = services_of(request), request.state.body
     token = {"p_token_hash": _token_hash(body["token"])}
-    invitation = _object(await services.database.call_auth("find_invitation", token, request=request))
-    if not invitation or not mail_tokens.is_token(
-        _text(body["token"]), services.mail_key, UUID(invitation["id"]), "invitation", invitation["email"]
-    ):
+    invitation = await _invitation(request, token["p_token_hash"])
+    if not invitation:
         raise _used_up()
     if "authorization" in request.headers:
         return await _accept_in_session(request, token)
@@ -244,11 +265,11 @@ async def _accept_in_session(request: Request, token: dict[str, Wire]) -> Respon
 async def _accept_by_password(request: Request, token: dict[str, Wire], email: str, password: str) -> Response:
     """Counts as a log-in does, so that an invitation is no way to guess a password."""
     services = services_of(request)
-    refused: str | None = None
+    has_been_replaced = False
     while True:
         stored = (await _attempt(request, email))["password_hash"]
         try:
-            is_right = stored != refused and await services.hasher.verify(password, stored)
+            is_right = await services.hasher.verify(password, stored)
         except HashingBusy:
             await _take_back(request, email)
             raise
@@ -257,16 +278,14 @@ async def _accept_by_password(request: Request, token: dict[str, Wire], email: s
             raise Problem("unauthenticated", "The password is wrong.")
         try:
             joined = await _accept(request, token | {"p_verified_hash": encode(stored)})
+            tenant_id, user_id = encode(joined["tenant"]["id"]), UUID(joined["user"]["id"])
+            return await _open_session(request, user_id, stored, counted_for=email, tenant_id=tenant_id)
         except Problem as problem:
-            if problem.status >= 500:
-                await _take_back(request, email)
-            if problem.code != "unauthenticated" or refused is not None:
+            # The password was right, whatever else there was: a frozen tenant is no guess.
+            await _take_back(request, email)
+            if problem.code != "unauthenticated" or has_been_replaced:
                 raise
-            refused = stored  # or it was replaced this very moment, by a log-in that rehashed
-            continue
-        tenant_id = encode(joined["tenant"]["id"])
-        user_id = UUID(joined["user"]["id"])
-        return await _open_session(request, user_id, stored, counted_for=email, tenant_id=tenant_id)
+            has_been_replaced = True  # the hash, this very moment, by a log-in that rehashed
 
 
 async def refresh(request: Request) -> Response:
@@ -286,12 +305,13 @@ async def refresh(request: Request) -> Response:
             refusal = refusal or problem
             continue
         response = _json(_bearer(access_token))
-        _set_refresh_cookie(services, response, refresh_token, expires_at)
+        if refresh_token is not None:
+            _set_refresh_cookie(services, response, refresh_token, expires_at)
         return response
     raise refusal or Problem("session_revoked")
 
 
-async def _refresh_once(request: Request, services: Services, shown: RefreshToken) -> tuple[str, str, datetime]:
+async def _refresh_once(request: Request, services: Services, shown: RefreshToken) -> tuple[str, str | None, datetime]:
     pending = services.refreshes.get(shown.token_id)
     if pending is None:
         pending = asyncio.ensure_future(_refresh(request, services, shown))
@@ -301,13 +321,13 @@ async def _refresh_once(request: Request, services: Services, shown: RefreshToke
     return await asyncio.shield(pending)
 
 
-def _forget_refresh(services: Services, token_id: str, done: asyncio.Future[tuple[str, str, datetime]]) -> None:
+def _forget_refresh(services: Services, token_id: str, done: asyncio.Future[tuple[str, str | None, datetime]]) -> None:
     del services.refreshes[token_id]
     if not done.cancelled():
         done.exception()  # looked at here, for whoever asked may be gone
 
 
-async def _refresh(request: Request, services: Services, shown: RefreshToken) -> tuple[str, str, datetime]:
+async def _refresh(request: Request, services: Services, shown: RefreshToken) -> tuple[str, str | None, datetime]:
     successor = successor_id(services.refresh_key, shown.token_id)
     hashes = {
         "p_token_hash": encode(secret_hash(shown.token_id)),
@@ -324,11 +344,22 @@ async def _refresh(request: Request, services: Services, shown: RefreshToken) ->
     if session["outcome"] == "reused":
         raise Problem("session_revoked", "This refresh token was used before, so its session has ended. Log in again.")
     issued_at, expires_at = (datetime.fromtimestamp(session[name], UTC) for name in ("issued_at", "expires_at"))
+    user_id, tenant_id = UUID(session["user_id"]), session["tenant_id"] and UUID(session["tenant_id"])
+    if session["outcome"] == "superseded":  # the browser has a newer refresh token than any that could be given here
+        access_token = await run_in_threadpool(
+            issue_access_token,
+            services.keys,
+            issuer=services.settings.base_url,
+            user_id=user_id,
+            tenant_id=tenant_id,
+            session_secret=shown.session_secret,
+        )
+        return access_token, None, expires_at
     access_token, refresh_token = await run_in_threadpool(
         _issue_tokens,
         services,
-        user_id=UUID(session["user_id"]),
-        tenant_id=session["tenant_id"] and UUID(session["tenant_id"]),
+        user_id=user_id,
+        tenant_id=tenant_id,
         secret=shown.session_secret,
         token_id=successor,
         issued_at=issued_at,
@@ -473,7 +504,7 @@ async def _open_session(
     status: int = 200,
 ) -> Response:
     """A session for someone who has just proved to be who they are. `counted_for`: the address with which `_attempt`
-    counted. Raises `Problem` 401 when `password_hash` is no longer theirs, or the tenant not."""
+    counted. Raises `Problem` 401 when `password_hash` is no longer theirs, 404 when the tenant is not."""
     services = services_of(request)
     secret, token_id, now = new_session_secret(), secrets.token_urlsafe(32), datetime.now(UTC)
     arguments = {
@@ -717,6 +748,21 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
     ),
     HandlerRoute(
         method="POST",
+        path=f"{AUTH_PATH}link",
+        tag="identity",
+        summary="Ask whose a link is",
+        description=(
+            "The address that the link of a registration or an invitation was sent to: to be shown before it is "
+            "followed, for whoever is given somebody else's link makes somebody else's account. Changes nothing."
+        ),
+        handler=link,
+        procedures=("find_registration", "find_invitation"),
+        body={"token": _TEXT},
+        answer="Link",
+        example={"token": "W5sBvyP2kq9mJc0rT8hXzL1dNfGaUe4iOoQ7S3EwYxA"},
+    ),
+    HandlerRoute(
+        method="POST",
         path=f"{AUTH_PATH}login",
         tag="identity",
         summary="Log in",
@@ -780,7 +826,8 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
         summary="Refresh",
         description=(
             "A new access token, and a new refresh token in the cookie. A refresh token is good once; for 10 seconds "
-            "after, it yields the same successor again, and later it ends the session."
+            "after, it yields the same successor again, or, when that was used as well, no cookie: the browser has a "
+            "newer one. Later it ends the session."
         ),
         caller=Caller.REFRESH_COOKIE,
         handler=refresh,

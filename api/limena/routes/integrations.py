@@ -39,6 +39,7 @@ WAIT_SECONDS: Final = 15.0
 _SETTLE_SECONDS: Final = 30.0
 """With the 25 that a provider has for its answer, well below the 90 of the lease."""
 _POLL_SECONDS: Final = 0.2
+_REFRESHES: Final[set[asyncio.Task[Response]]] = set()
 _API_KEY: Final = re.compile(r"[!-~]{1,4096}")
 """It goes into a header: visible ASCII characters, and nothing that could end one."""
 _CODE: Final = re.compile(r"[ -~]{1,8192}")
@@ -196,7 +197,7 @@ async def callback(request: Request) -> Response:
     try:
         verifier = services.integrations.open(name, sealed, place, _salt(flow))
         issuer = body.get("iss")
-        if issuer is not None and not await client.is_own_issuer(_text(issuer)):
+        if not await client.is_own_issuer(None if issuer is None else _text(issuer)):
             raise ProviderRefused
         tokens = await client.redeem(Secret(_text(code)), verifier)
     except UnreadableCredential:
@@ -240,7 +241,10 @@ async def access_token(request: Request) -> Response:
         if asyncio.get_running_loop().time() > deadline:
             raise Problem("provider_unavailable")
         await asyncio.sleep(_POLL_SECONDS)
-    return await asyncio.shield(_refresh(request, services, name, found))
+    refresh = asyncio.create_task(_refresh(request, services, name, found))
+    _REFRESHES.add(refresh)  # the event loop alone does not keep it
+    refresh.add_done_callback(_REFRESHES.discard)
+    return await asyncio.shield(refresh)
 
 
 async def _refresh(request: Request, services: Services, name: str, found: Mapping[str, Any]) -> Response:

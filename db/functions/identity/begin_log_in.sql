@@ -26,7 +26,6 @@ begin
     for v_subject in
         select s.subject
         from limena_private.log_in_subjects(p_email => p_email, p_ip => p_ip, p_device_hash => p_device_hash) as s
-        where s.does_block
         order by s.subject
     loop
         insert into limena.log_in_failures as f (subject, failures, last_failed_at, blocked_until)
@@ -46,8 +45,7 @@ begin
 
     select coalesce(max(f.blocked_until), '-infinity') into v_blocked_until
     from limena_private.log_in_subjects(p_email => p_email, p_ip => p_ip, p_device_hash => p_device_hash) as s
-    inner join limena.log_in_failures as f on s.subject = f.subject
-    where s.does_block;
+    inner join limena.log_in_failures as f on s.subject = f.subject;
     if v_blocked_until > clock_timestamp() then
         -- One counter refuses; the others counted. Their rows are still locked: what they had is exact.
         delete from limena.log_in_failures as f
@@ -67,7 +65,7 @@ begin
     update limena.log_in_failures as f
     set blocked_until = clock_timestamp() + least(s.longest, make_interval(secs => 2 ^ least(f.failures - s.free, 20)))
     from limena_private.log_in_subjects(p_email => p_email, p_ip => p_ip, p_device_hash => p_device_hash) as s
-    where f.subject = s.subject and f.failures > s.free and s.does_block;
+    where f.subject = s.subject and f.failures > s.free;
 
     return query
     select

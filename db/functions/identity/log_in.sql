@@ -49,10 +49,9 @@ begin
         m.tenant_id
     limit 1;
     if p_tenant_id is not null and v_tenant.id is null then
-        raise exception 'the log-in is not valid' using errcode = '28000';
+        raise exception 'no such tenant' using errcode = 'P0002';
     end if;
 
-    -- Before there is a session, which makes this place known.
     if p_was_counted then
         perform limena_private.take_back_attempt(
             p_email => v_user.email, p_ip => p_ip, p_device_hash => p_device_hash
@@ -85,6 +84,6 @@ end;
 $$;
 
 comment on function limena.log_in(uuid, text, bytea, bytea, uuid, bytea, boolean, text, inet, text) is
-'Opens a session for 30 days with a first refresh token for 7. p_password_hash: the stored hash that was verified; p_secret_hash, p_refresh_hash: SHA-256 of the session''s secret and of the refresh token''s jti; p_device_hash: what begin_log_in was told; p_was_counted: false where begin_log_in was not called, as after a registration. Raises 28000 when the hash is no longer current or the user is not in p_tenant_id.';
+'Opens a session for 30 days with a first refresh token for 7. p_password_hash: the stored hash that was verified; p_secret_hash, p_refresh_hash: SHA-256 of the session''s secret and of the refresh token''s jti; p_device_hash: what begin_log_in was told; p_was_counted: false where begin_log_in was not called, as after a registration. Raises 28000 when the hash is no longer current, P0002 when the user is not in p_tenant_id.';
 
 grant execute on function limena.log_in(uuid, text, bytea, bytea, uuid, bytea, boolean, text, inet, text) to limena_auth;

@@ -89,14 +89,17 @@ begin
     end if;
 
     -- The times are stored, so that the same successor is signed to the same bytes.
-    select r.issued_at, r.expires_at into v_successor
+    select r.issued_at, r.expires_at, r.spent_at into v_successor
     from limena.refresh_tokens as r
     where r.token_hash = p_successor_hash and r.session_id = v_session.id;
     if not found then
         raise exception 'the refresh token is not valid' using errcode = '28000';
     end if;
     return jsonb_build_object(
-        'outcome', case when v_token.spent_at is null then 'rotated' else 'repeated' end,
+        -- A successor that is spent is given to nobody: shown later, it would end the session of whoever obeyed.
+        'outcome', case
+            when v_token.spent_at is null then 'rotated' when v_successor.spent_at is null then 'repeated' else 'superseded'
+        end,
         'user_id', v_session.user_id,
         -- Nobody enters a deleted tenant: a token that led there would be refused.
         'tenant_id', (select t.id from limena.tenants as t where t.id = v_session.current_tenant_id and t.state <> 'deleted'),
@@ -107,6 +110,6 @@ end;
 $$;
 
 comment on function limena.refresh_session(bytea, bytea, text, inet, text) is
-'Exchanges a refresh token for its successor (SHA-256 of both jti). outcome: rotated, repeated (shown again within 10 seconds) or reused (later: the session has been ended). Times are seconds since the epoch. Raises 28000 for a token that is unknown or over.';
+'Exchanges a refresh token for its successor (SHA-256 of both jti). outcome: rotated, repeated (shown again within 10 seconds), superseded (so, and its successor was used as well: there is a newer one) or reused (later: the session has been ended). Times are seconds since the epoch. Raises 28000 for a token that is unknown or over.';
 
 grant execute on function limena.refresh_session(bytea, bytea, text, inet, text) to limena_auth;

@@ -25,7 +25,8 @@ begin
         select f.subject
         from limena.log_in_failures as f
         where f.subject in (
-            select s.subject from limena_private.log_in_subjects(p_email => p_email, p_ip => p_ip, p_device_hash => p_device_hash) as s where s.does_block
+            select s.subject
+            from limena_private.log_in_subjects(p_email => p_email, p_ip => p_ip, p_device_hash => p_device_hash) as s
         )
         order by f.subject
         for update

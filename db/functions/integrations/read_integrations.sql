@@ -59,6 +59,9 @@ begin
             and i.disconnected_at is null
             and (p_provider is null or i.provider = p_provider)
         group by i.tenant_id, i.id
+        -- More than there are providers: the API opens each one.
+        order by i.connected_at desc, i.id
+        limit 50
     ) as n;
 end;
 $$;

@@ -19,6 +19,9 @@ declare
     v_flow limena.integration_flows;
 begin
     perform limena.require('integrations:write');
+    if p_provider is null or p_provider !~ '^[a-z][a-z0-9-]{0,62}$' then
+        raise exception 'is no provider' using errcode = '22023', column = 'provider';
+    end if;
     delete from limena.integration_flows as f
     where f.tenant_id = v_tenant_id
         and f.state_hash = p_state_hash

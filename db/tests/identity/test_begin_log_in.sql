@@ -1,7 +1,7 @@
 -- limena.begin_log_in(): the only place, with find_password, where a bcrypt hash leaves the database; and the counters
 -- that slow down who guesses. Fails without the function, and where an attempt is not counted before it is verified.
 begin;
-select plan(62);
+select plan(61);
 
 select tests.make_tenants();
 
@@ -269,15 +269,10 @@ select
         'and counts apart'
     );
 
--- An account from anywhere. The owner was in 192.0.2.50 and 2001:db8:0:50::/64 this month, in 192.0.2.51 the month before.  -- noqa: LT05
+-- An account from anywhere, alike for one that exists and one that does not: the owner is logged in from 192.0.2.50.
 reset role;
 select pg_temp.forget();
-insert into limena.sessions (user_id, secret_hash, created_at, ip, ended_at)
-values
-(tests.user_id('a', 'owner'), sha256('1'), now() - interval '29 days', '192.0.2.50', now()),
-(tests.user_id('a', 'owner'), sha256('2'), now() - interval '29 days', '2001:db8:0:50::1', null),
-(tests.user_id('a', 'owner'), sha256('3'), now() - interval '31 days', '192.0.2.51', null),
-(tests.user_id('a', 'admin'), sha256('4'), now(), '192.0.2.52', null);
+insert into limena.sessions (user_id, secret_hash, ip) values (tests.user_id('a', 'owner'), sha256('1'), '192.0.2.50');
 set local role limena_auth;
 select is(
     (
@@ -287,6 +282,7 @@ select is(
     repeat('owner ', 10) || 'owner',
     'a stranger with many addresses'
 );
+select pg_temp.attempt('nobody@a.example', ('198.51.100.' || g.n)::inet) from generate_series(101, 111) as g (n);
 select pg_temp.wait('-1 hour');
 select is(
     pg_temp.attempt('owner@a.example', '198.51.100.12'), 'wait',
@@ -295,23 +291,14 @@ select is(
 select is(
     array_to_string(
         array(
-            select pg_temp.attempt('owner@a.example', i.ip::inet)
-            from unnest(array['192.0.2.50', '2001:db8:0:50:1234::1']) as i (ip)
-        ),
-        ' '
-    ),
-    'owner owner',
-    'the owner is not, where they logged in before'
-);
-select is(
-    array_to_string(
-        array(
-            select pg_temp.attempt('owner@a.example', i.ip::inet)
-            from unnest(array['192.0.2.51', '192.0.2.52', '192.0.2.53', '2001:db8:0:51::1']) as i (ip)
+            select pg_temp.attempt(a.email, i.ip::inet)
+            from unnest(array['owner@a.example', 'nobody@a.example']) as a (email)
+            cross join unnest(array['192.0.2.50', '192.0.2.53']) as i (ip)
+            order by a.email, i.ip
         ), ' '
     ),
     'wait wait wait wait',
-    'but where that is long ago, where somebody else did, and where nobody was'
+    'and nobody learns where the owner logs in, or that there is one, by not having to wait'
 );
 select pg_temp.wait('1 hour');
 select is(

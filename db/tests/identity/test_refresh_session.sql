@@ -151,7 +151,8 @@ select is(
 set local role limena_auth;
 select is(pg_temp.refresh('second', 'third') ->> 'outcome', 'rotated', 'the successor is rotated in its turn');
 select is(
-    pg_temp.refresh('first', 'second') ->> 'outcome', 'repeated', 'and the first still repeats: a tab that was slow'
+    pg_temp.refresh('first', 'second') ->> 'outcome', 'superseded',
+    'and the first still tells who it is: a tab that was slow, whose browser has a newer one'
 );
 select pg_temp.added() is null;
 
