@@ -64,7 +64,8 @@ select is(
             'tenant_even_frozen',
             'tenant_with',
             'transfer_ownership',
-            'export_ai_usage', 'release_ai_call', 'reserve_ai_call', 'reset_ai_quota', 'settle_ai_call', 'update_ai_settings'
+            'export_ai_usage', 'release_ai_call', 'reserve_ai_call', 'reset_ai_quota', 'settle_ai_call',
+            'update_ai_settings'
         ]) as f (name)
     ),
     'limena_app can call these functions with the owner''s rights, and no other'
