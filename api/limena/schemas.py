@@ -312,6 +312,10 @@ SCHEMAS: Final[Mapping[str, dict[str, Json]]] = {
         }
     ),
     "Liveness": _object({"status": {"const": "alive"}}),
+    "Link": _object(
+        {"email": _or_null(_TEXT)},
+        "Where a link was sent; null when it was used, is too old, or never was one.",
+    ),
     "LogIn": _object(
         {
             "user": _ref("User"),

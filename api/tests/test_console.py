@@ -896,6 +896,7 @@ def test_a_link_is_followed_in_another_browser(console: Api, browser: Browser) -
     with browser.visit(f"/verify#token={token}", expects={422}) as visit:
         page = visit.page
         assert token not in stored(page)
+        expect(page.get_by_text("This makes the account of")).to_contain_text("@")
         page.get_by_role("button", name="Confirm").click()
         page.get_by_role("textbox", name="Password").fill(PASSWORD)
         page.get_by_role("button", name="Confirm").click()
