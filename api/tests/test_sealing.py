@@ -589,7 +589,7 @@ def test_retention_removes_whole_segments_and_says_so(fresh_database: Callable[[
         long_ago = "update limena.audit_seals set removed_at = now() - interval '31 days' where removed_at is not null"
         superuser.execute(long_ago.encode())
         assert kinds(superuser) == {"removed unrecorded"}, "dated back or not"
-        # An export that reads all months does not undo what is removed: only a month's partition waits for it.
+        # An export that reads all partitions does not undo what is removed: only a month's partition waits for it.
         superuser.execute("update limena.tenants set audit_retention_days = 60")
         superuser.execute("delete from limena.audit_logs where action = 'tenant.updated'")
         with database.connect(autocommit=False) as reader:
@@ -597,10 +597,10 @@ def test_retention_removes_whole_segments_and_says_so(fresh_database: Callable[[
             assert one(maintenance, retain) >= 1
             reader.rollback()
         assert one(superuser, b) < before
-        months = "select count(*) from pg_inherits where inhparent = 'limena.audit_logs'::regclass"
-        there = one(superuser, months)
+        partitions = "select count(*) from pg_inherits where inhparent = 'limena.audit_logs'::regclass"
+        there = one(superuser, partitions)
         one(maintenance, retain)
-        assert one(superuser, months) < there
+        assert one(superuser, partitions) < there
 
 
 def test_the_shortest_retention_binds_the_owner(sealed: Database) -> None:
