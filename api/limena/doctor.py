@@ -202,7 +202,12 @@ def find_problems(env: Mapping[str, str]) -> list[str]:
     raise."""
     findings: list[str] = []
     try:
-        Settings.from_env(env)
+        given = Settings.from_env(env)
+        if given.environment == "production" and given.registration == "open":
+            findings.append(
+                "configuration: LIMENA_REGISTRATION is open: it tells whether an address has an account, and makes "
+                "accounts for addresses that nobody proved to be theirs. In production: verified, or closed."
+            )
     except ConfigError as error:
         findings += [f"configuration: {problem}" for problem in error.problems]
     findings += [f"configuration: {problem}" for problem in _mail(env) if f"configuration: {problem}" not in findings]

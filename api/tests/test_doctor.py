@@ -74,6 +74,12 @@ def test_mail_is_checked_where_it_is_configured(env: Environment) -> None:
     assert find_problems(env) == []
 
 
+def test_open_registration_is_found_in_production(env: Environment) -> None:
+    env["LIMENA_REGISTRATION"] = "open"
+    assert [finding[:43] for finding in find_problems(env)] == ["configuration: LIMENA_REGISTRATION is open:"]
+    assert find_problems(env | {"LIMENA_REGISTRATION": "verified"}) == []
+
+
 def test_it_changes_nothing(database: Database, env: Environment) -> None:
     def everything() -> object:
         with database.connect() as connection:
