@@ -221,18 +221,6 @@ BREAKAGES = [
             ),
         )
     ),
-    Breakage(
-        "enter_api_key: though its creator has left",
-        _replaced(
-            ENTER_API_KEY,
-            (
-                "inner join limena.memberships as m on k.tenant_id = m.tenant_id and k.created_by = m.user_id",
-                "left join limena.memberships as m on k.tenant_id = m.tenant_id and k.created_by = m.user_id",
-            ),
-            ("and k.held_since >= m.created_at", ""),
-        ),
-        ("credentials_that_have_ended",),
-    ),
     # Grants.
     *(
         Breakage(
