@@ -306,6 +306,10 @@ SCHEMAS: Final[Mapping[str, dict[str, Json]]] = {
         }
     ),
     "Liveness": _object({"status": {"const": "alive"}}),
+    "Link": _object(
+        {"email": _or_null(_TEXT)},
+        "Where a link was sent; null when it was used, is too old, or never was one.",
+    ),
     "LogIn": _object(
         {
             "user": _ref("User"),
@@ -425,6 +429,13 @@ SCHEMAS: Final[Mapping[str, dict[str, Json]]] = {
             "is_enabled": {"type": "boolean", "description": "The tenant's own switch."},
             "is_allowed": {"type": "boolean", "description": "The platform's switch."},
             "days": _DAYS,
+            "acts": {
+                "type": "array",
+                "items": _object(
+                    {"occurred_at": _TIME, "actor_label": _or_null(_TEXT), "action": _TEXT, "reason": _TEXT}
+                ),
+                "description": "What platform admins did last: three of the last 90 days.",
+            },
         }
     ),
     "TenantUsageList": _object(

@@ -26,6 +26,7 @@ from support.people import (
     ask_to_register,
     audited,
     claims,
+    invite,
     json_of,
     mail_token,
     new_registration,
@@ -413,6 +414,35 @@ def test_the_current_password_is_asked_for_and_guessing_it_is_slowed_down(api: A
         assert json_of(answer)["errors"] == [{"field": "current_password", "message": "is wrong"}]
     assert code_of(change(new.client, PASSWORD, NEW_PASSWORD)) == (429, "rate_limited")
     assert audited(api, new.tenant_id).count("session.login_failed") == 6
+
+
+def test_a_link_says_whose_it_is_for_as_long_as_it_is_good(api: Api) -> None:
+    owner = register(api)
+    invited, invitation = invite(api, owner.client)
+    token = ask_to_register(api)
+    with api.client() as client:
+
+        def whose(shown: str) -> str | None:
+            answer = client.post(f"{AUTH}/link", json={"token": shown})
+            assert answer.status_code == 200, answer.text
+            email: str | None = json_of(answer)["email"]
+            return email
+
+        assert whose(invitation) == invited
+        registered = whose(token)
+        made = client.post(f"{AUTH}/verify", json={"token": token, "password": NEW_PASSWORD})
+        assert json_of(made)["user"]["email"] == registered
+        assert whose(token) is None, "used"
+        assert whose("x") is None
+    # With SQL as limena_app one writes an invitation with the hash of a token that one knows.
+    with api.database.connect("limena_app") as connection:
+        connection.execute(
+            """select limena.create_invitation('ceo@victim.example', 'viewer', sha256('chosen'))
+            from limena.enter_session(%s, %s)""",
+            [session_of(owner), owner.tenant_id],
+        )
+    with api.client() as client:
+        assert json_of(client.post(f"{AUTH}/link", json={"token": "chosen"})) == {"email": None}
 
 
 def test_a_right_password_for_another_tenant_counts_once(api: Api) -> None:

@@ -529,6 +529,7 @@ def test_a_platform_admin_looks_and_acts_with_a_reason(
         if size == WIDE:
             act(page, "Globex", "Freeze the tenant", "Unpaid since March")
             expect(row.get_by_text("Frozen")).to_be_visible()
+            expect(row.get_by_text("Freeze the tenant: Unpaid since March")).to_be_visible()
             with browser.visit("/settings/audit-log?action=tenant.frozen", person=owner) as owners:
                 expect(owners.page.locator(".banner")).to_contain_text(re.compile("frozen", re.IGNORECASE))
                 owners.page.locator("summary.event-head").first.click()
@@ -895,6 +896,7 @@ def test_a_link_is_followed_in_another_browser(console: Api, browser: Browser) -
     with browser.visit(f"/verify#token={token}", expects={422}) as visit:
         page = visit.page
         assert token not in stored(page)
+        expect(page.get_by_text("This makes the account of")).to_contain_text("@")
         page.get_by_role("button", name="Confirm").click()
         page.get_by_role("textbox", name="Password").fill(PASSWORD)
         page.get_by_role("button", name="Confirm").click()

@@ -23,6 +23,7 @@ from support.people import (
 )
 
 NO_ROW = {
+    "POST /api/v1/auth/link": "changes nothing; a POST, for no token belongs in a URL",
     "POST /api/v1/auth/tenant": "where a session is, is no event: no tenant may learn of another from it",
     "POST /api/v1/ai/reservations": "a reservation is a record of its own",
     "POST /api/v1/ai/reservations/{id}/settle": "so is what it came to",

@@ -256,6 +256,8 @@ def succeed_in_auth(api: Api, endpoint: Endpoint) -> httpx.Response:
     }
     name = path.removeprefix("/api/v1/auth/")
     match name:
+        case "link":
+            bodies[name] = {"token": ask_to_register(api)}
         case "verify":
             bodies[name] = {"token": ask_to_register(api), "password": "seven violet umbrellas hum"}
         case "invitations/accept":

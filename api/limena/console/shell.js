@@ -52,8 +52,9 @@ export async function openShell() {
 
 const brand = () => link('/', [h('img', { src: '/console/icon.svg', alt: '', width: '24', height: '24' }), 'Limena'], { class: 'brand' });
 
+/** What a screen reader says first, and where the keyboard goes on. */
 export function focusPage() {
-  (content.querySelector('h1') ?? content).focus();
+  document.querySelector('main [autofocus], main h1')?.focus();
 }
 
 function drawNavigation() {

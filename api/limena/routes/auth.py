@@ -163,7 +163,7 @@ async def verify(request: Request) -> Response:
     token = {"p_token_hash": _token_hash(body["token"])}
     proof: dict[str, Wire] = {"p_registrant_hash": _registrant_hash(request)}
     if body.get("password") is not None:
-        person = _object(await services.database.call_auth("find_registration", token, request=request))
+        person = await _registration(request, token["p_token_hash"])
         if not person:
             raise _used_up()
         proof["p_new_hash"] = encode(await _new_hash(services, "password", _text(body["password"]), _words(person)))
@@ -178,16 +178,36 @@ async def verify(request: Request) -> Response:
     return response
 
 
+async def link(request: Request) -> Response:
+    """Whose a link is, before anything is done with it: somebody may have sent one of their own, so that what is put
+    into the account comes to them. Whoever shows the token of a mail may know where it went."""
+    token = _token_hash(request.state.body["token"])
+    return _json({"email": (await _registration(request, token) or await _invitation(request, token)).get("email")})
+
+
+async def _registration(request: Request, token_hash: Wire) -> dict[str, Any]:
+    arguments = {"p_token_hash": token_hash}
+    return _object(await services_of(request).database.call_auth("find_registration", arguments, request=request))
+
+
+async def _invitation(request: Request, token_hash: Wire) -> dict[str, Any]:
+    """Empty, too, for a token that is not the one of the invitation's mail (docs/decisions/0064)."""
+    services = services_of(request)
+    found = _object(await services.database.call_auth("find_invitation", {"p_token_hash": token_hash}, request=request))
+    token = _text(request.state.body["token"])
+    if not found or not mail_tokens.is_token(token, services.mail_key, UUID(found["id"]), "invitation", found["email"]):
+        return {}
+    return found
+
+
 async def accept_invitation(request: Request) -> Response:
     """Someone who has an account shows that it is theirs, by a session or by the password: a mail that was forwarded
     brings nobody into a tenant. Someone who has none makes one: that the mailbox is theirs, only the token of the mail
     shows that went there. One that somebody had PostgreSQL take the hash of is none (docs/decisions/0064)."""
     services, body = services_of(request), request.state.body
     token = {"p_token_hash": _token_hash(body["token"])}
-    invitation = _object(await services.database.call_auth("find_invitation", token, request=request))
-    if not invitation or not mail_tokens.is_token(
-        _text(body["token"]), services.mail_key, UUID(invitation["id"]), "invitation", invitation["email"]
-    ):
+    invitation = await _invitation(request, token["p_token_hash"])
+    if not invitation:
         raise _used_up()
     if "authorization" in request.headers:
         return await _accept_in_session(request, token)
@@ -724,6 +744,21 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
         body={"token": _TEXT, "password": Field(TYPES["text"], required=False, nullable=True)},
         answer="LogIn",
         errors=("unauthenticated", "forbidden", "not_found", "conflict"),
+        example={"token": "W5sBvyP2kq9mJc0rT8hXzL1dNfGaUe4iOoQ7S3EwYxA"},
+    ),
+    HandlerRoute(
+        method="POST",
+        path=f"{AUTH_PATH}link",
+        tag="identity",
+        summary="Ask whose a link is",
+        description=(
+            "The address that the link of a registration or an invitation was sent to: to be shown before it is "
+            "followed, for whoever is given somebody else's link makes somebody else's account. Changes nothing."
+        ),
+        handler=link,
+        procedures=("find_registration", "find_invitation"),
+        body={"token": _TEXT},
+        answer="Link",
         example={"token": "W5sBvyP2kq9mJc0rT8hXzL1dNfGaUe4iOoQ7S3EwYxA"},
     ),
     HandlerRoute(

@@ -19,6 +19,7 @@ from playwright.sync_api import ViewportSize
 from limena.embedded import embedded_bin_dir
 from support import live
 from support.console import NARROW, Browser, Visit, open_browser
+from support.csrf import PageClient
 from support.pgtap import CHECKOUT
 
 FOLDER = CHECKOUT / "docs" / "screenshots"
@@ -80,6 +81,11 @@ def make_history(base_url: str, dev: dict[str, Any]) -> None:
         viewer = next(one["user_id"] for one in members if one["role"] == "viewer")
         for role in ("member", "viewer"):
             ask(client, "PATCH", f"/api/v1/members/{viewer}", {"role": role})
+    with PageClient(base_url=base_url, timeout=30) as admin:
+        token = ask(admin, "POST", "/api/v1/auth/login", demo["platform_admin"])["access_token"]
+        admin.headers["Authorization"] = f"Bearer {token}"
+        path = f"/api/v1/admin/tenants/{demo['second_tenant']['tenant_id']}/set-ai-limits"
+        ask(admin, "POST", path, {"reason": "Their contract of May", "tokens_per_month": 25_000_000}, 204)
     with psycopg.connect(dev["dsn"]["maintenance"], autocommit=True) as maintenance:
         for _ in range(2):  # the first run sets the fence
             maintenance.execute("select limena.seal_audit_log()")

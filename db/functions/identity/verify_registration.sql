@@ -50,7 +50,7 @@ begin
         p_user_agent => p_user_agent
     );
     update limena.registrations as r
-    set used_at = clock_timestamp()
+    set used_at = clock_timestamp(), password_hash = null
     where r.id = v_registration.id;
     return v_result || jsonb_build_object('password_hash', v_password_hash);
 end;

@@ -89,7 +89,25 @@ begin
                             and u.calls > 0
                         group by u.day
                     ) as d
-                ) as days
+                ) as days,
+                -- Why a switch stands as it does: the platform's log says it.
+                (
+                    select coalesce(json_agg(a order by a.occurred_at desc), '[]')
+                    from (
+                        select
+                            l.occurred_at,
+                            l.actor_label,
+                            l.details ->> 'action' as action,
+                            l.details ->> 'reason' as reason
+                        from limena.audit_logs as l
+                        where l.tenant_id = '00000000-0000-4000-8000-000000000000'
+                            and l.entity_id = v.tenant_id::text
+                            and l.action = 'platform.tenant_administered'
+                            and l.occurred_at > limena.ai_clock() - interval '90 days'
+                        order by l.occurred_at desc, l.seq desc
+                        limit 3
+                    ) as a
+                ) as acts
         ) as i
         where v_after is null or (v.value, v.tenant_id) < (v_after[1]::numeric, v_after[2]::uuid)
         window in_order as (order by v.value desc, v.tenant_id desc)
@@ -100,6 +118,6 @@ end;
 $$;
 
 comment on function limena.list_tenant_usage(text, integer, text) is
-'Tenants with their AI usage of this month against their limits, trips and the last 30 days, most first by tokens, percent or calls, or newest first by created; and the 30 days of all of them together. Raises 22023 for a bad value.';
+'Tenants with their AI usage of this month against their limits, trips, the last 30 days and the platform''s last acts with their reasons, most first by tokens, percent or calls, or newest first by created; and the 30 days of all of them together. Raises 22023 for a bad value.';
 
 grant execute on function limena.list_tenant_usage(text, integer, text) to limena_readonly;

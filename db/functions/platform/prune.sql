@@ -1,6 +1,7 @@
 -- What has served its time: counters an hour after the last failure, connections under way after ten minutes, AI
--- reservations a week after they were closed, overdue invitations, used or overdue registrations, resets and mail after
--- 30 days, refresh tokens and sessions 30 days after their end. In batches, so that no run holds locks for long, and by
+-- reservations a week after they were closed, registrations, which hold a hash and whatever address somebody typed, a day
+-- after their link was good, overdue invitations, resets and mail after 30 days, refresh tokens and sessions 30 days
+-- after their end. In batches, so that no run holds locks for long, and by
 -- indexes that are for nothing else (the second conditions, always true, are theirs). Returns how many rows went, 0
 -- when there is nothing left.
 --
@@ -31,7 +32,7 @@ begin
     delete from limena.registrations as r
     where r.id in (
         select d.id from limena.registrations as d
-        where d.expires_at < v_now - interval '30 days' and octet_length(d.token_hash) = 32
+        where d.expires_at < v_now - interval '1 day' and octet_length(d.token_hash) = 32
         limit 1000
         for update skip locked
     );

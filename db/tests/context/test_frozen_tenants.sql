@@ -2,7 +2,7 @@
 -- do the few exceptions. Fails without the withholding in limena_private.seal_context(), freeze_tenant() and
 -- unfreeze_tenant().
 begin;
-select plan(43);
+select plan(48);
 
 select tests.make_tenants();
 select tests.make_api_key(p_tenant => 'a', p_name => 'key', p_scopes => '{api_keys:read, api_keys:write}');
@@ -49,7 +49,7 @@ select
         '22023 must say why, in 1 to 500 characters; column reason',
         'a reason is needed: ' || coalesce(left(r.reason, 5), 'NULL')
     )
-from (values (null), (''), ('  '), (repeat('x', 501))) as r (reason);
+from (values (null), (''), ('  '), (repeat('x', 501)), (e'\n'), (e'two\nlines'), (u&'\200B'), (u&'\00A0'), ('.')) as r (reason);
 select
     is(
         tests.error_of(format('select limena_private.%s_tenant(%L, %L)', f.verb, t.id, 'abuse')),

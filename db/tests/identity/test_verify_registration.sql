@@ -256,7 +256,7 @@ select results_eq(
 );
 select is(
     (
-        select r.used_at between now() and clock_timestamp() from limena.registrations as r
+        select r.used_at between now() and clock_timestamp() and r.password_hash is null from limena.registrations as r
         where r.token_hash = sha256('unknown')
     ),
     true,

@@ -10,9 +10,9 @@ values
 (sha256('not yet'), 1, now() - interval '59 minutes', '-infinity');
 insert into limena.registrations (email, display_name, tenant_name, password_hash, token_hash, expires_at, used_at)
 values
-('due@x.example', 'x', 'x', '$2b$04$' || repeat('.', 53), sha256('due'), now() - interval '31 days', null),
-('used@x.example', 'x', 'x', '$2b$04$' || repeat('.', 53), sha256('used'), now() - interval '31 days', now()),
-('not-yet@x.example', 'x', 'x', '$2b$04$' || repeat('.', 53), sha256('not yet'), now() - interval '29 days', now());
+('due@x.example', 'x', 'x', '$2b$04$' || repeat('.', 53), sha256('due'), now() - interval '25 hours', null),
+('used@x.example', 'x', 'x', null, sha256('used'), now() - interval '25 hours', now()),
+('not-yet@x.example', 'x', 'x', '$2b$04$' || repeat('.', 53), sha256('not yet'), now() - interval '23 hours', null);
 insert into limena.password_resets (user_id, token_hash, expires_at)
 values
 (tests.user_id('a', 'owner'), sha256('due'), now() - interval '31 days'),
@@ -82,7 +82,7 @@ select
     results_eq(
         'select r.email from limena.registrations as r',
         array['not-yet@x.example'],
-        'registrations 30 days after their end'
+        'registrations a day after their end'
     );
 select results_eq('select r.token_hash from limena.password_resets as r', array[sha256('not yet')], 'resets, too');
 select results_eq(

@@ -1,6 +1,6 @@
 // What an operator looks at in the morning: tenants against their ceilings, what is paused or switched off, and the switches.
 
-import { compact, dateTime, number, percent } from '../format.js';
+import { compact, dateTime, number, percent, words } from '../format.js';
 import { get, post, query } from '../session.js';
 import { askReason, badge, card, empty, field, h, heading, later, newId, paged, said, select, table, toast } from '../ui.js';
 import { barChart, lastDays } from './chart.js';
@@ -54,7 +54,7 @@ function summary(items) {
 function tenantTable(items, changed) {
   return table('Tenants', [
     ['Tenant', (one) => h('span', { class: 'person-cell' }, said(one.tenant.name, { class: 'strong' }), h('code', { class: 'small muted' }, one.tenant.id)), 'main'],
-    ['State', (one) => h('span', { class: 'badges' }, states(one))],
+    ['State', (one) => h('span', { class: 'badges' }, states(one), one.acts.length > 0 && lastActs(one.acts))],
     ['Tokens this month', (one) => use(one.tokens.used + one.tokens.reserved, one.tokens.limit, `Tokens of ${one.tenant.name}`)],
     ['Calls in an hour', (one) => use(one.calls.used, one.calls.limit, `Calls of ${one.tenant.name}`)],
     ['Actions', (one) => menu(one, changed), 'end'],
@@ -69,6 +69,12 @@ function states(one) {
     !one.is_enabled && badge('AI off by the tenant', 'warn'),
     one.tenant.state === 'active' && !one.trip && one.is_allowed && one.is_enabled && badge('All on', 'ok'),
   ];
+}
+
+/** Why the switches stand as they do. */
+function lastActs(acts) {
+  return h('details', { class: 'small' }, h('summary', {}, ACTIONS[acts[0].action]?.[0] ?? words(acts[0].action), ': ', said(acts[0].reason)),
+    h('ul', {}, acts.map((act) => h('li', {}, dateTime(act.occurred_at), ', ', said(act.actor_label), ': ', ACTIONS[act.action]?.[0] ?? words(act.action), ', “', said(act.reason), '”'))));
 }
 
 function use(used, limit, label) {
