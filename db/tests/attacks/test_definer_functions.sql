@@ -45,7 +45,8 @@ select is(
             'delete_tenant',
             'deployed_digest',
             'enter_api_key',
-            'begin_integration_flow', 'connect_integration', 'disconnect_integration', 'prepare_integration', 'read_integrations', 'record_integration_failure',
+            'begin_integration_flow', 'connect_integration', 'disconnect_integration',
+            'prepare_integration', 'read_integrations', 'record_integration_failure',
             'record_revocation', 'take_integration_flow', 'use_integration',
             'enter_session',
             'find_people',
@@ -251,7 +252,10 @@ from (
     ('select limena.connect_integration(''x'', gen_random_uuid(), 0, p_secret => sha256(''x''))', '22023'),
     ('select limena.connect_integration(''x'', gen_random_uuid(), 1)', '22023'),
     ('select limena.connect_integration(''x'', null, 1, p_secret => sha256(''x''))', '23502'),
-    ('select limena.connect_integration(''anthropic'', tests.integration_id(''b''), 1, p_secret => sha256(''x''))', '23505'),
+    (
+        'select limena.connect_integration(''anthropic'', tests.integration_id(''b''), 1, p_secret => sha256(''x''))',
+        '23505'
+    ),
     ('select limena.record_revocation(tests.integration_id(''b''), now(), ''done'')', 'P0002')
 ) as s (statement, expected);
 select tests.leave();

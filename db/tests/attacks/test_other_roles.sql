@@ -164,7 +164,7 @@ from (
     ('select limena.log_in(null, null, sha256(''x''), sha256(''y''))', '28000'),
     (
         'select limena.log_in(tests.user_id(''b'', ''owner''), ''$2b$04$'' || repeat(''.'', 53), sha256(''x''), sha256(''y''), '  -- noqa: LT05
-        'tests.tenant_id(''a''))', '28000'
+        'tests.tenant_id(''a''))', 'P0002'
     ),
     ('select limena.accept_invitation(sha256(''x''), ''$2b$04$'' || repeat(''.'', 53), ''x'')', 'P0002'),
     ('select limena.accept_invitation(null)', 'P0002'),
