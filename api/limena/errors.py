@@ -58,7 +58,7 @@ CODES: Final[Mapping[str, Code]] = {
     "validation_failed": Code(422, "Validation failed", "The request has a field that cannot be accepted."),
     "rate_limited": Code(429, "Too many requests", "That was too often. Retry-After says when to try again."),
     "ai_velocity_exceeded": Code(429, "AI is paused", "There were more AI calls within an hour than the limit allows."),
-    "ai_ceiling_exceeded": Code(429, "AI is paused", "The AI tokens of this month are used up or reserved."),
+    "ai_ceiling_exceeded": Code(429, "AI ceiling reached", "The AI tokens of this month are used up or reserved."),
     "headers_too_large": Code(431, "Header fields too large", "The header is larger than this server reads."),
     "internal_error": Code(500, "Internal error", "This is our fault. The request id helps us to find out why."),
     "provider_unavailable": Code(
@@ -89,6 +89,7 @@ SQLSTATES: Final[Mapping[str, str]] = {
     "LM003": "ai_disabled",
     "LM004": "rate_limited",
     "LM005": "internal_error",  # the API counts the call, and comes back
+    "LM006": "unavailable",  # AI calls are counted ahead of the clock, which was wrong
     "25001": "internal_error",  # a connection with another isolation level: none of ours
     "42703": "internal_error",  # when an audit trigger is made
     "55000": "internal_error",  # when an audit trigger is made
@@ -187,7 +188,8 @@ class Problem(Exception):
     def of_refusal(cls, refused: Mapping[str, Any]) -> Problem:
         """What a procedure refused with a result, because what the refusal left behind had to be committed."""
         headers = {"Retry-After": str(refused["retry_after"])}
-        return cls(refused["code"], refused["detail"], headers=headers, extension={"notice": refused["notice"]})
+        extension = {"notice": refused["notice"]} if refused["notice"] else {}
+        return cls(refused["code"], refused["detail"], headers=headers, extension=extension)
 
     def as_json(self, *, request_id: str, base_url: str) -> dict[str, Json]:
         document: dict[str, Json] = {

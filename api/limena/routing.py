@@ -165,6 +165,8 @@ class ProcedureRoute(Endpoint):
     """Arguments that come from the head of the request: argument → header."""
     may_refuse: bool = False
     """Whether the procedure may refuse with a result (`Problem.of_refusal`)."""
+    waits_for_row: bool = False
+    """Whether the procedure locks a row that each call of its tenant locks (`Database.call`)."""
     made: tuple[str, ...] = ()
     make: Callable[[Services, Mapping[str, Wire]], Made] = lambda _services, _arguments: Made({})
     """From the services and what the client sent."""
@@ -206,6 +208,7 @@ class ProcedureRoute(Endpoint):
             credential=credential,
             request=request,
             route=self.label,
+            waits_for_row=self.waits_for_row,
         )
         if self.may_refuse and content is not None and "refused" in (result := json.loads(content)):
             raise Problem.of_refusal(result["refused"])

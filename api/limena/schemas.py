@@ -156,7 +156,13 @@ SCHEMAS: Final[Mapping[str, dict[str, Json]]] = {
         "What AI calls a tenant may make. The limits are the platform's, or the owner's where they are lower.",
     ),
     "AiReservation": _object(
-        {"id": _ID, "expires_at": _TIME, "remaining_tokens": _COUNT, "remaining_calls": _COUNT},
+        {
+            "id": _ID,
+            "state": {"type": "string", "const": "live"},
+            "expires_at": _TIME,
+            "remaining_tokens": _COUNT,
+            "remaining_calls": _COUNT,
+        },
         "Leave to make one AI call. Settle or release it before it expires.",
     ),
     "AiSettlement": _object(
@@ -511,7 +517,7 @@ FIELDS: Final[Mapping[str, Mapping[str, Json]]] = {
         "enum": ["revoke", "transfer"],
     },
     "audit_retention_days": {
-        "description": "How many days the audit log is kept at least. The owner's to say.",
+        "description": "How many days the audit log is kept at least. The owner's to say; fewer count after 30 days.",
         "minimum": 30,
         "maximum": 3650,
     },

@@ -7,11 +7,12 @@ anything: who may do what is PostgreSQL's answer, and what it refuses comes out 
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import ipaddress
 import logging
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import ClassVar, Final, LiteralString, TypeAlias
 from uuid import UUID, uuid4
@@ -61,6 +62,9 @@ class ApiKeyCredential:
 
 Credential: TypeAlias = SessionCredential | ApiKeyCredential
 
+_ROW_WAIT_SECONDS: Final = 2.0
+"""How long a call that may wait for a row waits for its turn to."""
+
 _ALWAYS_CALLED: Final = frozenset(
     {
         SessionCredential.entry,
@@ -92,6 +96,7 @@ class Database:
         self._names: Final = frozenset(procedures) | _ALWAYS_CALLED
         self._catalog: Catalog | None = None
         self._rated_keys: Final = RecentKeys()
+        self._row_waits: Final = asyncio.Semaphore(max(1, app_pool.max_size // 2))
 
     def note_pools(self, metrics: Metrics) -> None:
         """How full the pools are, at this moment."""
@@ -125,18 +130,35 @@ class Database:
         credential: Credential,
         request: HTTPConnection,
         route: str,
+        waits_for_row: bool = False,
     ) -> bytes | None:
         """The JSON text that a procedure returns in the context that the credential opens.
 
         One statement, one round trip, one transaction. Raises `Problem`: 401 when PostgreSQL refuses the credential,
         503 when it cannot be reached, else what `limena.errors` makes of the SQLSTATE. A missing permission is put on
-        record in the tenant's audit log under `route`, in a second transaction: what the first one wrote is lost."""
+        record in the tenant's audit log under `route`, in a second transaction: what the first one wrote is lost.
+
+        `waits_for_row`: the procedure may wait for a row that other calls of its tenant lock. Such calls have half of
+        the pool together, so that one tenant's row never stops another one's requests."""
         try:
-            return await self._enter_and_run(procedure, arguments, credential, request)
+            async with self._may_wait_for_row() if waits_for_row else nullcontext():
+                return await self._enter_and_run(procedure, arguments, credential, request)
         except Problem as problem:
             if problem.permission is not None:
                 await self._record_denial(problem.permission, route, credential, request)
             raise
+
+    @asynccontextmanager
+    async def _may_wait_for_row(self) -> AsyncIterator[None]:
+        try:
+            async with asyncio.timeout(_ROW_WAIT_SECONDS):
+                await self._row_waits.acquire()
+        except TimeoutError:
+            raise Problem("unavailable") from None
+        try:
+            yield
+        finally:
+            self._row_waits.release()
 
     async def _record_denial(
         self, permission: str, route: str, credential: Credential, request: HTTPConnection

@@ -2,10 +2,10 @@
 
 Nothing decides which worker does what, and none waits for another. Mails are leased, each to one worker
 (`limena.claim_mail`); two that prune at once skip the rows that the other one has, two that expire AI reservations the
-tenants; two that seal the audit log take turns; partitions are made under a lock that only their maker can take. So the
-work is done once, however many workers there are, and a worker that dies leaves nothing behind but leases that run out.
-A mail is delivered at least once: who
-dies between the server's answer and the database's leaves it to be sent again, under the same Message-ID.
+tenants' rows; two that seal the audit log take turns; partitions are made under a lock that only their maker can take.
+So the work is done once, however many workers there are, and a worker that dies leaves nothing behind but leases that
+run out. A mail is delivered at least once: who dies between the server's answer and the database's leaves it to be
+sent again, under the same Message-ID.
 
 It goes on when the database or the mail server is down, and asks again after a pause that grows. On a signal it
 finishes the mails that it has in hand, a minute at most, and ends. Refuses to log whom a mail goes to, what it says, or
@@ -61,8 +61,8 @@ _SETTLE: Final[LiteralString] = """
     )
 """
 _ENSURE_PARTITIONS: Final[LiteralString] = "select limena.ensure_partitions() as made"
-_EXPIRE: Final[LiteralString] = "select limena.expire_reservations(p_limit => %(limit)s) as tenants"
-_EXPIRE_TENANTS: Final = 100
+_DUE: Final[LiteralString] = "select limena.due_ai_quotas() as tenant_id"
+_EXPIRE: Final[LiteralString] = "select limena.expire_reservations(p_tenant_id => %(tenant_id)s) as has_more"
 _SEAL: Final[LiteralString] = "select limena.seal_audit_log() as sealed"
 _SEALED_AT_ONCE: Final = 10_000
 _RETAIN: Final[LiteralString] = "select limena.apply_retention() as removed"
@@ -104,7 +104,7 @@ class Worker:
             await asyncio.gather(
                 self._repeat(stop, "mail", lambda: self._deliver_due(stop)),
                 self._repeat(stop, "maintenance", lambda: self._tidy(stop)),
-                self._repeat(stop, "AI quotas", self._expire),
+                self._repeat(stop, "AI quotas", lambda: self._expire(stop)),
                 self._repeat(stop, "sealing", self._seal),
             )
         finally:
@@ -193,9 +193,19 @@ class Worker:
         """A run that sealed about as much as one may is followed by another at once."""
         return 0 if (await self._sealing.call(_SEAL))[0]["sealed"] >= _SEALED_AT_ONCE else self._sealing_seconds
 
-    async def _expire(self) -> float:
-        tenants = (await self._tidying.call(_EXPIRE, limit=_EXPIRE_TENANTS))[0]["tenants"]
-        return 0 if tenants == _EXPIRE_TENANTS else self._expiry_seconds
+    async def _expire(self, stop: asyncio.Event) -> float:
+        """Each tenant in a transaction of its own: what fails for one, or takes long, is nobody else's."""
+        has_more = False
+        for row in await self._tidying.call(_DUE):
+            if stop.is_set():
+                break
+            try:
+                has_more |= (await self._tidying.call(_EXPIRE, **row))[0]["has_more"]
+            except psycopg.Error as error:
+                if error.sqlstate is None:  # the connection, and not this tenant
+                    raise
+                log.warning("AI quota of tenant %s: %s; the others go on", row["tenant_id"], _told(error))
+        return 0 if has_more else self._expiry_seconds
 
     async def _tidy(self, stop: asyncio.Event) -> float:
         made = (await self._tidying.call(_ENSURE_PARTITIONS))[0]["made"]

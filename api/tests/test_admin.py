@@ -73,7 +73,9 @@ def test_the_kill_switch(api: Api, admin: httpx.Client, customer: Newcomer) -> N
 
 def test_limits_go_up_and_down_at_once(admin: httpx.Client, customer: Newcomer) -> None:
     assert act(admin, customer.tenant_id, "set-ai-limits", tokens_per_month=150).status_code == 204
-    assert reserve(customer).status_code == 201
+    made = reserve(customer).json()["id"]
+    took = {"prompt_tokens": 145, "completion_tokens": 0, "latency_ms": 1}
+    customer.client.post(f"/api/v1/ai/reservations/{made}/settle", json=took)
     assert reserve(customer).json()["code"] == "ai_ceiling_exceeded"
     assert customer.client.patch("/api/v1/ai/settings", json={"tokens_per_month": 151}).status_code == 422
     more = {"tokens_per_month": 30_000_000_000, "calls_per_hour": 2}

@@ -48,7 +48,7 @@ def actions(client: httpx.Client) -> list[str]:
 def test_the_life_of_a_call(owner: httpx.Client) -> None:
     made = reserve(owner)
     assert made.status_code == 201
-    assert made.json().keys() == {"id", "expires_at", "remaining_tokens", "remaining_calls"}
+    assert made.json().keys() == {"id", "state", "expires_at", "remaining_tokens", "remaining_calls"}
     assert made.json()["remaining_tokens"] == 20_000_000 - 100
     assert made.json()["remaining_calls"] == 499
     assert quota(owner)["tokens"]["reserved"] == 100
@@ -64,7 +64,10 @@ def test_the_life_of_a_call(owner: httpx.Client) -> None:
     released = reserve(owner).json()["id"]
     assert owner.delete(f"/api/v1/ai/reservations/{released}").status_code == 204
     assert owner.delete(f"/api/v1/ai/reservations/{released}").status_code == 204
-    assert owner.post(f"/api/v1/ai/reservations/{released}/settle", json=TOOK).json()["code"] == "conflict"
+    assert owner.post(f"/api/v1/ai/reservations/{released}/settle", json=TOOK).status_code == 200, (
+        "it was made after all"
+    )
+    assert owner.delete(f"/api/v1/ai/reservations/{released}").json()["code"] == "conflict"
     assert quota(owner)["tokens"]["reserved"] == 0
 
 
@@ -83,6 +86,10 @@ def test_a_retry_gets_the_same_reservation(owner: httpx.Client) -> None:
     twice = owner.post("/api/v1/ai/reservations", json=CALL, headers=both)
     assert twice.status_code == 422
     assert quota(owner)["calls"]["used"] == 1
+    assert owner.delete(f"/api/v1/ai/reservations/{first.json()['id']}").status_code == 204
+    closed = reserve(owner, key=key)
+    assert (closed.status_code, closed.json()["code"]) == (409, "conflict"), "it is over"
+    assert "released" in closed.json()["detail"]
 
 
 def test_a_velocity_trip_and_its_reset(owner: httpx.Client) -> None:
@@ -110,8 +117,10 @@ def test_a_velocity_trip_and_its_reset(owner: httpx.Client) -> None:
 
 def test_a_ceiling_trip_is_not_the_owner_s_to_reset(owner: httpx.Client) -> None:
     change(owner, tokens_per_month=1000)
-    assert reserve(owner, 1000).status_code == 201
-    refused = reserve(owner, 1)
+    made = reserve(owner, 1000).json()["id"]
+    much = {"prompt_tokens": 950, "completion_tokens": 0, "latency_ms": 1}
+    owner.post(f"/api/v1/ai/reservations/{made}/settle", json=much)
+    refused = reserve(owner, 51)
     assert (refused.status_code, refused.json()["code"]) == (429, "ai_ceiling_exceeded")
     until = datetime.fromisoformat(refused.json()["notice"]["until"])
     assert (until.astimezone(UTC).day, until.hour, until.minute) == (1, 0, 0)
@@ -119,9 +128,39 @@ def test_a_ceiling_trip_is_not_the_owner_s_to_reset(owner: httpx.Client) -> None
     assert owner.post("/api/v1/ai/quota/reset").status_code == 403
     assert quota(owner)["trip"]["cause"] == "ceiling"
     # The limit was the owner's own: with more room there is no cause.
+    assert change(owner, tokens_per_month=1000).json()["state"] == "tripped"
     assert change(owner, tokens_per_month=2000).json()["state"] == "active"
     assert reserve(owner, 1).status_code == 201
     assert actions(owner)[-4:] == ["ai_quota.warned", "ai_quota.tripped", "ai_settings.updated", "ai_quota.reset"]
+
+
+def test_estimates_alone_pause_nothing(owner: httpx.Client) -> None:
+    change(owner, tokens_per_month=1000)
+    above = reserve(owner, 1001)
+    assert (above.status_code, above.json()["errors"][0]["field"]) == (422, "estimated_tokens")
+    assert reserve(owner, 900).status_code == 201
+    refused = reserve(owner, 101)
+    assert (refused.status_code, refused.json()["code"]) == (429, "ai_ceiling_exceeded")
+    assert "notice" not in refused.json()
+    assert 590 <= int(refused.headers["retry-after"]) <= 600, "when the reservation expires"
+    assert quota(owner)["state"] == "active"
+    assert reserve(owner, 100).status_code == 201, "a smaller one fits"
+    assert "ai_quota.tripped" not in actions(owner)
+
+
+def test_a_held_row_holds_up_its_tenant_alone(api: Api, owner: httpx.Client) -> None:
+    tenant_id = owner.get("/api/v1/me").json()["tenant"]["id"]
+    reserve(owner)
+    other = api.person("owner", tenant=2).client()
+    with other, api.database.connect() as connection, connection.transaction():
+        connection.execute("select from limena.ai_quotas where tenant_id = %s for update", [tenant_id])
+        begun = time.monotonic()
+        busy = reserve(owner)
+        assert (busy.status_code, busy.json()["code"]) == (503, "unavailable")
+        assert int(busy.headers["retry-after"]) >= 1
+        assert time.monotonic() - begun < 3
+        assert owner.delete(f"/api/v1/ai/reservations/{uuid.uuid4()}").status_code == 404, "an unknown one needs no row"
+        assert reserve(other).status_code == 201
 
 
 def test_more_than_was_reserved_is_seen_by_the_next(owner: httpx.Client) -> None:

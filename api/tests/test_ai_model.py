@@ -101,9 +101,23 @@ class Model:
             if one.state == "live" and one.made + TTL <= now:
                 one.state = "expired"
 
+    @property
+    def is_ceiling_reached(self) -> bool:
+        return self.used - self.written_off >= self.tokens_limit * 0.95
+
+    def fits_at(self, tokens: int) -> datetime:
+        """When so many tokens fit, if nobody does anything until then."""
+        room = self.tokens_limit - (self.used - self.written_off) - self.reserved
+        end = self.as_of
+        for one in sorted((one for one in self._in_month() if one.state == "live"), key=lambda one: one.made):
+            if room >= tokens:
+                break
+            room, end = room + one.tokens, one.made + TTL
+        return min(end, next_month(self.as_of)) if room >= tokens else next_month(self.as_of)
+
     def refusal(self, tokens: int) -> tuple[str, datetime] | None:
-        """Why a call is not granted now, and until when."""
-        if self.used - self.written_off + self.reserved + tokens > self.tokens_limit:
+        """What pauses AI now that a call asks for so many tokens, and until when."""
+        if self.fits_at(tokens) > self.as_of and self.is_ceiling_reached:
             return "ceiling", next_month(self.as_of)
         if self.counted_calls(self.as_of) + 1 > self.calls_limit:
             end = minute_of(self.as_of) + MINUTE
@@ -117,7 +131,7 @@ class Model:
             return
         cause, limit = self.trip[0], self.calls_limit
         is_free = {
-            "ceiling": tokens and self.used - self.written_off + self.reserved < self.tokens_limit,
+            "ceiling": tokens and not self.is_ceiling_reached,
             "velocity": calls and self.counted_calls(self.as_of) <= limit - math.ceil(limit / 10),
         }
         if is_free[cause]:
@@ -181,6 +195,12 @@ class Quotas(RuleBasedStateMachine):
     def reserve(self, tokens: int, times: int) -> None:
         for _ in range(times):
             answer = self.call("select limena.reserve_ai_call('m', %s)", tokens)
+            if self.model.as_of > self.now + MINUTE:
+                assert answer == "LM006"
+                continue
+            if tokens > self.model.tokens_limit:
+                assert answer == "22023"
+                continue
             if self.model.trip is None or self.model.trip[1] <= self.now:
                 self.model.advance(self.now)
                 self.model.trip = self.model.refusal(tokens)
@@ -189,6 +209,11 @@ class Quotas(RuleBasedStateMachine):
                 assert answer["refused"]["code"] == f"ai_{cause}_exceeded", answer
                 assert datetime.fromisoformat(answer["refused"]["notice"]["until"]) == end
                 assert answer["refused"]["retry_after"] == math.ceil((end - self.now).total_seconds())
+                continue
+            if (end := self.model.fits_at(tokens)) > self.model.as_of:
+                assert answer["refused"]["code"] == "ai_ceiling_exceeded", answer
+                assert answer["refused"]["notice"] is None
+                assert answer["refused"]["retry_after"] == max(1, math.ceil((end - self.now).total_seconds()))
                 continue
             assert "refused" not in answer, answer
             self.model.calls.append(self.model.as_of)
@@ -207,7 +232,7 @@ class Quotas(RuleBasedStateMachine):
         self.model.advance(self.now)
         one = self.model.reservations[name]
         answer = self.call("select limena.settle_ai_call(%s, %s, 0, 5)", UUID(name), used)
-        if one.state == "released" or (one.state == "settled" and one.used != used):
+        if one.state == "settled" and one.used != used:
             assert answer == "LM002"
             self.model = before
             return
@@ -230,7 +255,7 @@ class Quotas(RuleBasedStateMachine):
 
     @rule()
     def maintenance(self) -> None:
-        self.one("select limena.expire_reservations()")
+        self.connection.execute("select limena.expire_reservations(d) from limena.due_ai_quotas() as d")
         due = [one for one in self.model.reservations.values() if one.state == "live" and one.made + TTL <= self.now]
         is_over = self.model.trip is not None and self.model.trip[1] <= self.now
         is_past = self.model.as_of.year > 1 and month_of(self.model.as_of) < month_of(self.now)

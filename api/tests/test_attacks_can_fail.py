@@ -124,6 +124,18 @@ BREAKAGES = [
         ("a_snapshot_after_entering",),
     ),
     # The ways in.
+    Breakage(
+        "enter_api_key: though its creator has left",
+        _replaced(
+            ENTER_API_KEY,
+            (
+                "inner join limena.memberships as m on k.tenant_id = m.tenant_id and k.created_by = m.user_id",
+                "left join limena.memberships as m on k.tenant_id = m.tenant_id and k.created_by = m.user_id",
+            ),
+            ("and k.held_since >= m.created_at", ""),
+        ),
+        ("credentials_that_have_ended",),
+    ),
     *(
         Breakage(f"{name}: {what}", _replaced(function, (old, new)), by)
         for name, function, what, old, new, by in (
@@ -189,14 +201,6 @@ BREAKAGES = [
                 "though it has expired",
                 "and (k.expires_at is null or k.expires_at > clock_timestamp())",
                 "",
-                ("credentials_that_have_ended",),
-            ),
-            (
-                "enter_api_key",
-                ENTER_API_KEY,
-                "though its creator has left",
-                "inner join limena.memberships as m on k.tenant_id = m.tenant_id and k.created_by = m.user_id",
-                "left join limena.memberships as m on k.tenant_id = m.tenant_id and k.created_by = m.user_id",
                 ("credentials_that_have_ended",),
             ),
             (

@@ -619,6 +619,30 @@ def test_partitions_are_made_and_what_is_over_is_pruned_whoever_does_it(
         eventually(lambda: query(database, "select to_regclass(%s) is not null", last) == [(True,)])
 
 
+def test_a_tenant_whose_quota_cannot_be_brought_up_to_date_holds_up_no_other(
+    fresh_database: Callable[[], Database], tmp_path: Path
+) -> None:
+    database = fresh_database()
+    change(database, "select tests.make_tenants()")
+    change(
+        database,
+        "insert into limena.ai_quotas (tenant_id, as_of, reserved_tokens, expires_at)"
+        " select tests.tenant_id(v.name), now(), v.tokens, now() - v.overdue"
+        " from (values ('a', 0, interval '2 minutes'), ('b', 5, interval '1 minute')) as v (name, tokens, overdue)",
+    )
+    change(
+        database,
+        "insert into limena.ai_reservations"
+        " (tenant_id, id, actor_type, actor_id, model, estimated_tokens, created_at, expires_at)"
+        " select tests.tenant_id(v.name), gen_random_uuid(), 'user', tests.user_id(v.name, 'owner'), 'm', 5,"
+        " now() - interval '11 minutes', now() - interval '1 minute' from (values ('a'), ('b')) as v (name)",
+    )
+    live = "select count(*) from limena.ai_reservations where state = 'live' and tenant_id = tests.tenant_id(%s)"
+    with working(make_worker(database, FileTransport(tmp_path), expiry_seconds=0.05)):
+        eventually(lambda: query(database, live, "b") == [(0,)])
+    assert query(database, live, "a") == [(1,)], "its count would be below zero, and is none"
+
+
 def test_the_maintenance_role_can_do_no_more_than_that(database: Database) -> None:
     """A worker that is taken over reads no table. (What it may call is in db/tests.)"""
     for statement in ("select * from limena.outbox", "select * from limena.users", "delete from limena.audit_logs"):

@@ -114,7 +114,8 @@ def _check(database: Database, ledgers: list[Path]) -> None:
         # Ten minutes later: what is live is overdue.
         connection.execute("update limena.ai_reservations set expires_at = clock_timestamp() where state = 'live'")
         connection.execute("update limena.ai_quotas set expires_at = clock_timestamp() where expires_at is not null")
-        while _one(connection, "select limena.expire_reservations()"):
+        expire = "select count(limena.expire_reservations(d)) from limena.due_ai_quotas() as d"
+        while _one(connection, expire):
             pass
         _expect_none(connection, "after the reservations' time")
         reserved = _one(connection, "select sum(reserved_tokens) from limena.ai_quotas")

@@ -117,17 +117,20 @@ create table limena.ai_usage_logs (
     latency_ms integer
     constraint ai_usage_logs_latency_ms_check check (latency_ms >= 0),
     recorded_at timestamptz not null,
+    recorded_by uuid,
     constraint ai_usage_logs_pkey primary key (tenant_id, occurred_at, id)
 ) partition by range (occurred_at);
 alter table limena.ai_usage_logs alter column id set statistics 0;
 alter table limena.ai_usage_logs alter column actor_id set statistics 0;
 alter table limena.ai_usage_logs alter column model set statistics 0;
+alter table limena.ai_usage_logs alter column recorded_by set statistics 0;
 comment on table limena.ai_usage_logs is
 'One row a call, when its reservation is closed: who, which model, how many tokens, how long. Never what was said.';
 comment on column limena.ai_usage_logs.occurred_at is 'When it was reserved: the month in which it counts.';
 comment on column limena.ai_usage_logs.id is 'The reservation''s.';
 comment on column limena.ai_usage_logs.outcome is
-'expired: nobody settled or released it in time; a late settlement replaces that.';
+'expired: nobody settled or released it in time. A late settlement replaces that, and released.';
+comment on column limena.ai_usage_logs.recorded_by is 'The user or key that settled or released it; NULL: it expired.';
 
 -- The sums of ai_usage_logs, kept in the same transactions.
 create table limena.ai_usage_days (

@@ -9,6 +9,7 @@ as $$
 begin
     return jsonb_build_object(
         'id', p_reservation.id,
+        'state', p_reservation.state,
         'expires_at', p_reservation.expires_at,
         'remaining_tokens', greatest(0, s.tokens_per_month - s.used_tokens - s.reserved_tokens),
         'remaining_calls', greatest(0, s.calls_per_hour - (select sum(c.calls) from unnest(s.calls) as c (calls)))
@@ -19,4 +20,4 @@ end;
 $$;
 
 comment on function limena_private.ai_answer(limena.ai_reservations) is
-'{id, expires_at, remaining_tokens, remaining_calls} of a reservation, as things are now.';
+'{id, state, expires_at, remaining_tokens, remaining_calls} of a reservation, as things are now.';

@@ -33,7 +33,7 @@ begin
                 'code', 'ai_ceiling_near',
                 'severity', 'warning',
                 'title', s.warned_percent || ' % of this month''s AI tokens are used or reserved',
-                'detail', 'AI pauses when all of them are.',
+                'detail', 'AI pauses when they are used up.',
                 'until', s.month_ends_at,
                 'action', '/settings/ai'
             )

@@ -13,7 +13,7 @@ begin
         'title', 'AI is paused',
         'detail', case p_cause
             when 'velocity' then 'There were more AI calls within an hour than the limit allows. An owner can reset this.'
-            else 'The AI tokens of this month are used up or reserved.'
+            else 'The AI tokens of this month are used up.'
         end || ' Everything else goes on.',
         'until', p_ends_at,
         'action', '/settings/ai'

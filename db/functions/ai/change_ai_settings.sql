@@ -44,7 +44,7 @@ begin
 
     select l.* into strict v_limits from limena.ai_limits as l where l.tenant_id = p_tenant_id;
     if v_quota.trip_cause = 'ceiling'
-        and v_quota.used_tokens - v_quota.written_off_tokens + v_quota.reserved_tokens < v_limits.tokens_per_month
+        and v_quota.used_tokens - v_quota.written_off_tokens < v_limits.tokens_per_month * 0.95
         and coalesce(p_tokens_per_month, p_max_tokens_per_month) is not null
         or v_quota.trip_cause = 'velocity'
         and v_quota.recent_calls <= v_limits.calls_per_hour - ceil(v_limits.calls_per_hour / 10.0)

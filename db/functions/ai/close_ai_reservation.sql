@@ -35,4 +35,4 @@ end;
 $$;
 
 comment on function limena_private.close_ai_reservation(limena.ai_quotas, limena.ai_reservations, text, bigint) is
-'Closes a reservation (as settled, released or expired), counts the tokens in its month, and returns the quota as it is then.';
+'Closes a reservation (as settled or released), counts the tokens in its month, and returns the quota as it is then.';

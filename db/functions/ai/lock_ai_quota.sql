@@ -2,6 +2,9 @@
 -- locks and no deadlock, and whoever has the row knows that nobody else is counting. The clock is read once it is
 -- theirs: of two that waited, the later one never has the earlier time.
 --
+-- Nobody waits for it longer than a second: whoever keeps it in a transaction of their own holds up their own tenant,
+-- and not the connections that all tenants share.
+--
 -- Brings the row up to that time: the ring moves on, a month that has passed is closed, a trip that is over ends, and
 -- reservations that are overdue expire. The caller counts on, and save_ai_quota() writes.
 --
@@ -12,18 +15,23 @@ language plpgsql
 volatile
 security invoker
 set search_path = pg_catalog, pg_temp
+set lock_timeout = '1s'
 as $$
 declare
     v_quota limena.ai_quotas;
     v_month timestamp;
     v_now timestamptz;
-    v_reservation limena.ai_reservations;
 begin
     select q.* into v_quota
     from limena.ai_quotas as q
     where q.tenant_id = p_tenant_id and (p_even_if_paused or q.trip_ends_at is null or q.trip_ends_at <= limena.ai_clock())
     for update;
     if not found then
+        -- An INSERT waits for whoever has the row: only where there is none. Else AI is paused, or the pause has just
+        -- ended.
+        if exists (select from limena.ai_quotas as q where q.tenant_id = p_tenant_id) then
+            return null;
+        end if;
         insert into limena.ai_quotas (tenant_id, as_of) values (p_tenant_id, limena.ai_clock()) on conflict do nothing;
         -- Now there is one, whoever made it.
         select q.* into v_quota
@@ -58,25 +66,11 @@ begin
     end if;
 
     if v_quota.expires_at <= v_now then
-        for v_reservation in
-            select r.*
-            from limena.ai_reservations as r
-            where r.tenant_id = p_tenant_id and r.state = 'live' and r.expires_at <= v_now
-        loop
-            perform limena_private.record_ai_usage(
-                p_reservation => v_reservation, p_outcome => 'expired', p_recorded_at => v_now
-            );
-            v_quota := limena_private.close_ai_reservation(v_quota, v_reservation, 'expired', 0);
-        end loop;
-        v_quota.expires_at := (
-            select min(r.expires_at)
-            from limena.ai_reservations as r
-            where r.tenant_id = p_tenant_id and r.state = 'live'
-        );
+        v_quota := limena_private.expire_ai_reservations(v_quota);
     end if;
     return v_quota;
 end;
 $$;
 
 comment on function limena_private.lock_ai_quota(uuid, boolean) is
-'A tenant''s row of ai_quotas, locked, and brought up to the time of the lock (as_of); to be written by save_ai_quota(). With p_even_if_paused false NULL, and nothing is locked, while AI is paused.';
+'A tenant''s row of ai_quotas, locked, and brought up to the time of the lock (as_of); to be written by save_ai_quota(). With p_even_if_paused false NULL, and nothing is locked, while AI is paused. Raises 55P03 after a second of waiting.';

@@ -1,5 +1,5 @@
 -- One row a call in ai_usage_logs, and the same in the day's sums. A settlement that comes after the reservation has
--- expired replaces what was noted then: the call counts once.
+-- expired or was released replaces what was noted then: the call counts once.
 --
 -- SECURITY INVOKER: only definer functions can call it, as limena_owner, under the lock of lock_ai_quota().
 create or replace function limena_private.record_ai_usage(
@@ -19,7 +19,7 @@ as $$
 declare
     v_day date := (p_reservation.created_at at time zone 'UTC')::date;
 begin
-    if p_reservation.state = 'expired' then
+    if p_reservation.state in ('expired', 'released') then
         update limena.ai_usage_days as d
         set calls = d.calls - 1
         where d.tenant_id = p_reservation.tenant_id
@@ -27,17 +27,17 @@ begin
             and d.actor_type = p_reservation.actor_type
             and d.actor_id = p_reservation.actor_id
             and d.model = p_reservation.model
-            and d.outcome = 'expired';
+            and d.outcome = p_reservation.state;
     end if;
 
     insert into limena.ai_usage_logs as l (
         tenant_id, occurred_at, id, actor_type, actor_id, model, outcome, prompt_tokens, completion_tokens, latency_ms,
-        recorded_at
+        recorded_at, recorded_by
     )
     values (
         p_reservation.tenant_id, p_reservation.created_at, p_reservation.id, p_reservation.actor_type,
         p_reservation.actor_id, p_reservation.model, p_outcome, p_prompt_tokens, p_completion_tokens, p_latency_ms,
-        p_recorded_at
+        p_recorded_at, (limena_private.verified_context()::jsonb ->> 'actor_id')::uuid
     )
     on conflict (tenant_id, occurred_at, id) do update
     set
@@ -45,7 +45,8 @@ begin
         prompt_tokens = excluded.prompt_tokens,
         completion_tokens = excluded.completion_tokens,
         latency_ms = excluded.latency_ms,
-        recorded_at = excluded.recorded_at;
+        recorded_at = excluded.recorded_at,
+        recorded_by = excluded.recorded_by;
 
     insert into limena.ai_usage_days as d (
         tenant_id, day, actor_type, actor_id, model, outcome, calls, prompt_tokens, completion_tokens, latency_ms

@@ -14,8 +14,7 @@ declare
     v_quota limena.ai_quotas;
     v_reservation limena.ai_reservations;
 begin
-    perform limena.require('ai:use');
-    v_tenant_id := limena.tenant_with('ai:use');
+    v_tenant_id := (limena_private.own_ai_reservation(p_id)).tenant_id;
 
     v_quota := limena_private.lock_ai_quota(v_tenant_id);
     select r.* into v_reservation
@@ -38,6 +37,6 @@ end;
 $$;
 
 comment on function limena.release_ai_call(uuid) is
-'Gives a reservation back whose call is not made. Releasing it again, or when it has expired, changes nothing. Raises 42501 without ai:use, P0002 when there is no such reservation, LM002 when it was settled.';
+'Gives a reservation back whose call is not made. Releasing it again, or when it has expired, changes nothing. Raises 42501 without ai:use, and for another caller''s call without ai:write; P0002 when there is no such reservation, LM002 when it was settled, 55P03 when others have the tenant''s row for a second.';
 
 grant execute on function limena.release_ai_call(uuid) to limena_app;

@@ -1,8 +1,9 @@
 -- What a reserved call took, in full: more than was reserved too, which the next reservation sees. Neither a trip nor a
 -- switch stops it, for the call was made. A repetition with the same numbers gets the same answer.
 --
--- Whoever may make AI calls in the tenant may settle any: a key that is rotated leaves its calls to its successor. The
--- call stays that of who reserved it.
+-- A key that is rotated leaves its calls to its successor, and ai:write settles any. The call stays that of who
+-- reserved it; who settled it is noted (ai_usage_logs.recorded_by). Nobody can take a release back but by telling what
+-- was used.
 --
 -- SECURITY DEFINER because limena_app may write no counter: with SQL of its own it would set them back.
 create or replace function limena.settle_ai_call(
@@ -19,16 +20,16 @@ security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    v_tenant_id uuid;
     v_quota limena.ai_quotas;
     v_reservation limena.ai_reservations;
+    v_tenant_id uuid;
     v_outcome text := coalesce(p_outcome, 'succeeded');
 begin
-    if p_prompt_tokens is null or p_prompt_tokens < 0 then
-        raise exception 'must not be negative' using errcode = '22023', column = 'prompt_tokens';
+    if p_prompt_tokens is null or p_prompt_tokens not between 0 and 10000000 then
+        raise exception 'must be from 0 to 10000000' using errcode = '22023', column = 'prompt_tokens';
     end if;
-    if p_completion_tokens is null or p_completion_tokens < 0 then
-        raise exception 'must not be negative' using errcode = '22023', column = 'completion_tokens';
+    if p_completion_tokens is null or p_completion_tokens not between 0 and 10000000 then
+        raise exception 'must be from 0 to 10000000' using errcode = '22023', column = 'completion_tokens';
     end if;
     if p_latency_ms is null or p_latency_ms < 0 then
         raise exception 'must not be negative' using errcode = '22023', column = 'latency_ms';
@@ -36,8 +37,7 @@ begin
     if v_outcome not in ('succeeded', 'failed') then
         raise exception 'must be succeeded or failed' using errcode = '22023', column = 'outcome';
     end if;
-    perform limena.require('ai:use');
-    v_tenant_id := limena.tenant_with('ai:use');
+    v_tenant_id := (limena_private.own_ai_reservation(p_id)).tenant_id;
 
     v_quota := limena_private.lock_ai_quota(v_tenant_id);
     select r.* into v_reservation
@@ -45,9 +45,6 @@ begin
     where r.tenant_id = v_tenant_id and r.id = p_id;
     if not found then
         raise exception 'no such reservation' using errcode = 'P0002';
-    end if;
-    if v_reservation.state = 'released' then
-        raise exception 'The reservation was released.' using errcode = 'LM002';
     end if;
     if v_reservation.state = 'settled' then
         perform
@@ -77,13 +74,13 @@ begin
         );
     end if;
     perform limena_private.save_ai_quota(v_quota);
-    return limena_private.ai_answer(v_reservation) - 'expires_at' || jsonb_build_object(
+    return limena_private.ai_answer(v_reservation) - '{expires_at, state}'::text[] || jsonb_build_object(
         'outcome', v_outcome, 'prompt_tokens', p_prompt_tokens, 'completion_tokens', p_completion_tokens
     );
 end;
 $$;
 
 comment on function limena.settle_ai_call(uuid, integer, integer, integer, text) is
-'Records what a reserved call took, also after the reservation has expired, for a week. outcome: succeeded (when it is left out) or failed. Repeating it changes nothing. Raises 42501 without ai:use, P0002 when there is no such reservation, LM002 when it was released or settled otherwise, 22023 for a bad value.';
+'Records what a reserved call took, also after the reservation has expired or was released, for a week. outcome: succeeded (when it is left out) or failed. Repeating it changes nothing. Raises 42501 without ai:use, and for another caller''s call without ai:write; P0002 when there is no such reservation, LM002 when it was settled otherwise, 22023 for a bad value, 55P03 when others have the tenant''s row for a second.';
 
 grant execute on function limena.settle_ai_call(uuid, integer, integer, integer, text) to limena_app;

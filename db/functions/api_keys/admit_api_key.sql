@@ -1,10 +1,11 @@
--- Trigger function: a key that has just been made is somebody's who may still make it, and has its row for its last use.
+-- Trigger function: a key that has just been made is somebody's who may still make it, and has its row for its last
+-- use.
 --
 -- What an attacker would try: make a key in a transaction that is open while they are removed, or while all keys are
 -- revoked, and commit it afterwards. None of those may wait for that transaction, which can be held open for long. So
--- they leave a time behind (memberships.created_at of whoever comes back; tenants.api_keys_revoked_at), and enter_api_key
--- refuses keys from before. What begins after that time and before it is committed waits here, and is then asked again
--- who it is. The lock is let go at once: it is only waited for.
+-- they leave a time behind (memberships.created_at of whoever comes back; tenants.api_keys_revoked_at), and
+-- enter_api_key refuses keys from before. What begins after that time and before it is committed waits here, and is
+-- then asked again who it is. The lock is let go at once: it is only waited for.
 --
 -- SECURITY DEFINER because limena_app can neither lock tenants nor write api_key_uses.
 create or replace function limena_private.admit_api_key()

@@ -1,5 +1,5 @@
--- The tenant's row comes first: who makes a key waits for it (limena_private.admit_api_key()), and keys that were made in
--- transactions from before count no longer once this one is committed.
+-- The tenant's row comes first: who makes a key waits for it (limena_private.admit_api_key()), and keys that were made
+-- in transactions from before count no longer once this one is committed.
 --
 -- SECURITY INVOKER: only definer functions can call it, as limena_owner, and after they have asked who calls.
 create or replace function limena_private.end_api_keys(p_tenant_id uuid)

@@ -1,5 +1,5 @@
--- For the day on which something leaked. Works in a frozen tenant too. A key that is being made this moment is revoked with
--- the others: see limena_private.admit_api_key().
+-- For the day on which something leaked. Works in a frozen tenant too. A key that is being made this moment is revoked
+-- with the others: see limena_private.admit_api_key().
 --
 -- SECURITY DEFINER because limena_app may update neither keys nor tenants.
 create or replace function limena.revoke_all_api_keys()

@@ -40,7 +40,7 @@ with events as (
         ),
         (
             'audit_log.sealed', 'info', 'Rows of the log were sealed',
-            '{to_seq, seals, rows, digest}'
+            '{to_seq, seals, rows, digest, tenants}'
         ),
         ('integration.connected', 'notice', 'A third party was connected, or connected anew', '{}'),
         ('integration.disconnected', 'notice', 'A third party was disconnected', '{}'),

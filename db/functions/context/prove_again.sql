@@ -1,6 +1,6 @@
--- For procedures that have waited for a lock: the context tells what its credential was worth when the statement began, and
--- whoever the caller waited for may have removed or lowered them, revoked their key, ended their session, or frozen the
--- tenant. Reads all of it anew, and seals the context again with what is so now.
+-- For procedures that have waited for a lock: the context tells what its credential was worth when the statement began,
+-- and whoever the caller waited for may have removed or lowered them, revoked their key, ended their session, or frozen
+-- the tenant. Reads all of it anew, and seals the context again with what is so now.
 --
 -- SECURITY INVOKER: only definer functions can call it, as limena_owner.
 create or replace function limena_private.prove_again()

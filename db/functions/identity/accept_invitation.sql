@@ -32,8 +32,8 @@ declare
     v_session record;
 begin
     -- The locks first, the tenant's before the invitation's as erase_tenants() takes them, then the question: whoever
-    -- waited for another acceptance finds the invitation spent, and whoever waited for its maker's removal finds that it
-    -- counts no longer. Nobody joins a frozen tenant.
+    -- waited for another acceptance finds the invitation spent, and whoever waited for its maker's removal finds that
+    -- it counts no longer. Nobody joins a frozen tenant.
     perform limena_private.lock_tenant(o.tenant_id) from limena_private.open_invitation(p_token_hash) as o;
     perform from limena.invitations as i where i.token_hash = p_token_hash for update;
     select o.tenant_id, o.id, o.email, o.role, o.tenant_name, o.tenant_state into v_invitation
@@ -84,7 +84,8 @@ begin
         returning id, email, display_name, password_hash into v_user;
     end if;
 
-    -- Not the transaction's beginning, which may lie before a removal that it waited for: keys of before do not come back.
+    -- Not the transaction's beginning, which may lie before a removal that it waited for: keys of before do not come
+    -- back.
     insert into limena.memberships (tenant_id, user_id, role, created_at)
     values (v_invitation.tenant_id, v_user.id, v_invitation.role, clock_timestamp());
     update limena.invitations as i

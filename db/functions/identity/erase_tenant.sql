@@ -1,7 +1,7 @@
 -- The second step of a deletion: all that is the tenant's goes, in an order in which nothing points to what is gone.
 -- What stays: the row in tenants, without its name, for the log names it by id; the log itself, which ends with its
--- retention, and to which no value is added that was not there; operator_access, which is who looked into the tenant and is
--- a part of that; and people's accounts, which are theirs.
+-- retention, and to which no value is added that was not there; operator_access, which is who looked into the tenant
+-- and is a part of that; and people's accounts, which are theirs.
 --
 -- Whoever adds a table of tenants adds its line: test_erase_tenant.sql fails while rows of one are left.
 --
@@ -18,6 +18,8 @@ begin
     update limena.tenants as t
     set state = 'deleted', deletion_due_at = null, name = 'deleted'
     where t.id = p_tenant_id;
+    -- The ai domain's one lock, before any of its rows.
+    perform from limena.ai_quotas as q where q.tenant_id = p_tenant_id for update;
     perform limena_private.destroy_tenant_salt(p_tenant_id);
     delete from limena.integration_flows as f where f.tenant_id = p_tenant_id;
     delete from limena.integration_credentials as c where c.tenant_id = p_tenant_id;

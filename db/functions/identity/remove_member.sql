@@ -1,15 +1,16 @@
 -- Someone goes, or is shown out. Their sessions are refused in this tenant by the next request, since the membership is
--- read anew by each; what they are in other tenants stays as it is. Their open invitations are withdrawn; one that somebody
--- is accepting this moment is found to count no longer (open_invitation asks whether its maker could still make it).
+-- read anew by each; what they are in other tenants stays as it is. Their open invitations are withdrawn; one that
+-- somebody is accepting this moment is found to count no longer (open_invitation asks whether its maker could still
+-- make it).
 --
--- Their keys end with them. Or they pass to an owner, the one who removes them, else the one who has been there longest;
--- but not by the word of whoever leaves, who knows those keys and would stay by them. A
--- key that passes on keeps only those scopes that its creator held at that moment: one made by an owner who was lowered
--- to admin since must not get tenant:own back by it.
+-- Their keys end with them. Or they pass to an owner, the one who removes them, else the one who has been there
+-- longest; but not by the word of whoever leaves, who knows those keys and would stay by them. A key that passes on
+-- keeps only those scopes that its creator held at that moment: one made by an owner who was lowered to admin since
+-- must not get tenant:own back by it.
 --
 -- What an attacker would try: remove an owner (tenant:own), or the last one (limena_private.set_membership()); have a
--- key remove people with less than members:write; let a key leave in its creator's name (leaving is for sessions); leave
--- and keep a way in (above); pass keys on with less than it takes to make them; call while they are being removed
+-- key remove people with less than members:write; let a key leave in its creator's name (leaving is for sessions);
+-- leave and keep a way in (above); pass keys on with less than it takes to make them; call while they are being removed
 -- (limena_private.lock_own_tenant()).
 --
 -- SECURITY DEFINER for the reason given in change_member_role().

@@ -1,5 +1,5 @@
--- A tenant that its owner had deleted is deleted again, and its owner has a week at least to restore it, which could not be
--- done meanwhile.
+-- A tenant that its owner had deleted is deleted again, and its owner has a week at least to restore it, which could
+-- not be done meanwhile.
 --
 -- SECURITY INVOKER: only definer functions can call it, as limena_owner, and after they have asked who calls.
 create or replace function limena_private.unfreeze_tenant(p_tenant_id uuid, p_reason text)

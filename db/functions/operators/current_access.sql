@@ -2,8 +2,8 @@
 --
 -- What an operator would try: show a made-up ticket (256 bits, found by their SHA-256), one that was closed or has run
 -- out, one of a colleague's (bound to session_user, which SET ROLE does not change), or declare, read and roll the
--- declaration back (the transaction that declared it never has it; another one sees it only once it is committed); go on
--- in the name of a platform admin who has logged out, or is none any more (asked here, each time).
+-- declaration back (the transaction that declared it never has it; another one sees it only once it is committed); go
+-- on in the name of a platform admin who has logged out, or is none any more (asked here, each time).
 --
 -- Known: a cursor or a COPY that is already running goes on, and an older snapshot does not see another session close
 -- an access. Both end at expires_at at the latest for statements that begin after it, and are in the log.

@@ -1,9 +1,9 @@
 -- What open_access and open_access_as share: the row, and the event in the log of whoever is covered. Who acts is the
 -- sealed context's matter.
 --
--- What an operator would try: commit the declaration with synchronous_commit = off, read, and bring the server down before
--- the declaration is on disk. A commit that has files to remove is flushed whatever that setting says (PostgreSQL's
--- documentation, "Asynchronous Commit"), and before anybody sees it: so a table is made and dropped here.
+-- What an operator would try: commit the declaration with synchronous_commit = off, read, and bring the server down
+-- before the declaration is on disk. A commit that has files to remove is flushed whatever that setting says
+-- (PostgreSQL's documentation, "Asynchronous Commit"), and before anybody sees it: so a table is made and dropped here.
 -- docs/decisions/0066.
 --
 -- SECURITY INVOKER: only definer functions can call it, as limena_owner.

@@ -102,6 +102,7 @@ from (
     ('limena.reseal_credentials', 'limena_maintenance'),
     ('limena.credential_key_versions', 'limena_maintenance'),
     ('limena.record_master_key_rotation', 'limena_maintenance'),
+    ('limena.due_ai_quotas', 'limena_maintenance'),
     ('limena.expire_reservations', 'limena_maintenance'),
     ('limena.check_ai_quotas', 'limena_maintenance'),
     ('limena.self_check', 'limena_maintenance'),

@@ -8,7 +8,7 @@ alter table limena.ai_usage_logs force row level security;
 revoke all on limena.ai_usage_logs from public, limena_app, limena_auth, limena_readonly, limena_maintenance;
 grant select (
     tenant_id, occurred_at, id, actor_type, actor_id, model, outcome, prompt_tokens, completion_tokens, latency_ms,
-    recorded_at
+    recorded_at, recorded_by
 )
 on limena.ai_usage_logs to limena_app, limena_readonly;
 
@@ -37,7 +37,7 @@ create policy ai_usage_logs_insert_owner on limena.ai_usage_logs
 for insert to limena_owner
 with check (true);
 
--- A late settlement replaces what was noted when the reservation expired.
+-- A late settlement replaces what was noted when the reservation expired or was released.
 drop policy if exists ai_usage_logs_update_owner on limena.ai_usage_logs;
 create policy ai_usage_logs_update_owner on limena.ai_usage_logs
 for update to limena_owner

@@ -3,7 +3,8 @@
 alter table limena.api_key_uses enable row level security;
 alter table limena.api_key_uses force row level security;
 
--- Not granted, on purpose: any writing (a key's row comes with it, and enter_api_key writes it); anything to limena_auth.
+-- Not granted, on purpose: any writing (a key's row comes with it, and enter_api_key writes it); anything to
+-- limena_auth.
 revoke all on limena.api_key_uses from public, limena_app, limena_auth, limena_readonly, limena_maintenance;
 grant select (tenant_id, api_key_id, last_used_at) on limena.api_key_uses to limena_app, limena_readonly;
 

@@ -3,9 +3,9 @@
 alter table limena.sessions enable row level security;
 alter table limena.sessions force row level security;
 
--- Not granted, on purpose: any writing (log_in makes them, log_out, log_out_all, end_session and switch_tenant change them;
--- UPDATE is also the right to lock rows, and so to keep a session from being ended); SELECT on secret_hash, to anyone (a hash that can be
--- read can be passed to enter_session); anything to limena_auth.
+-- Not granted, on purpose: any writing (log_in makes them, log_out, log_out_all, end_session and switch_tenant change
+-- them; UPDATE is also the right to lock rows, and so to keep a session from being ended); SELECT on secret_hash, to
+-- anyone (a hash that can be read can be passed to enter_session); anything to limena_auth.
 revoke all on limena.sessions from public, limena_app, limena_auth, limena_readonly, limena_maintenance;
 grant select (id, user_id, current_tenant_id, created_at, expires_at, ended_at, ip, user_agent)
 on limena.sessions to limena_app, limena_readonly;

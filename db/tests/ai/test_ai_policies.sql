@@ -149,9 +149,9 @@ select results_eq(
     $$select tests.privileges_of('limena.ai_usage_logs')$$,
     array[
         'limena_app: select (tenant_id, occurred_at, id, actor_type, actor_id, model, outcome,'
-        ' prompt_tokens, completion_tokens, latency_ms, recorded_at)',
+        ' prompt_tokens, completion_tokens, latency_ms, recorded_at, recorded_by)',
         'limena_readonly: select (tenant_id, occurred_at, id, actor_type, actor_id, model, outcome,'
-        ' prompt_tokens, completion_tokens, latency_ms, recorded_at)'
+        ' prompt_tokens, completion_tokens, latency_ms, recorded_at, recorded_by)'
     ],
     'ai_usage_logs: exactly these privileges'
 );

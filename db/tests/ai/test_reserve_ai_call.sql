@@ -1,7 +1,7 @@
 -- limena.reserve_ai_call(): who may, what is counted, both limits and their trips, retries, the switches. Fails without
 -- the function. Races are in api/tests/test_ai_races.py, and all that can happen in a row in test_ai_model.py.
 begin;
-select plan(48);
+select plan(54);
 
 -- A clock that a test sets: an hour and a minute of next month, for which there are partitions.
 create function tests.at(p_after interval)
@@ -83,7 +83,9 @@ select is_empty('select from limena.ai_quotas', 'what was refused has left nothi
 set local role limena_app;
 select is(
     limena.reserve_ai_call('m', 300) - 'id',
-    jsonb_build_object('expires_at', tests.at('10 min'), 'remaining_tokens', 19999700, 'remaining_calls', 499),
+    jsonb_build_object(
+        'state', 'live', 'expires_at', tests.at('10 min'), 'remaining_tokens', 19999700, 'remaining_calls', 499
+    ),
     'without settings the defaults count, and a reservation is good for ten minutes'
 );
 reset role;
@@ -181,6 +183,45 @@ select is(
     'with a warning at 80 and at 95 percent'
 );
 select is(
+    tests.error_of($$select limena.reserve_ai_call('m', 1001)$$),
+    '22023 must not be above the month''s limit, which is 1000; column estimated_tokens',
+    'more than the whole limit never fits'
+);
+select is(
+    limena.reserve_ai_call('m', 1),
+    jsonb_build_object('refused', jsonb_build_object(
+        'code', 'ai_ceiling_exceeded',
+        'detail', 'The call does not fit beside the AI tokens that are used and reserved. A smaller one may.',
+        'retry_after', 600,
+        'notice', null
+    )),
+    'one token more is one too many, until the first reservation expires'
+);
+select is(
+    limena.reserve_ai_call('m', 701) #>> '{refused, retry_after}', '600', 'two of them give back at the same time'
+);
+select is(
+    (
+        select q.trip_cause from limena.ai_quotas as q
+        where q.tenant_id = tests.tenant_id('a')
+    ), null,
+    'which pauses nothing'
+);
+reset role;
+update limena.ai_quotas set used_tokens = 949, reserved_tokens = 51
+where tenant_id = tests.tenant_id('a');
+set local role limena_app;
+select is(limena.reserve_ai_call('m', 1) #> '{refused, notice}', 'null', 'nor while less than 95 percent were settled');
+select is(
+    limena.reserve_ai_call('m', 52) #>> '{refused, retry_after}',
+    extract(epoch from date_trunc('month', tests.at('31 days'), 'UTC') - tests.at('1 h 1 min'))::bigint::text,
+    'what no reservation can give back the month does'
+);
+reset role;
+update limena.ai_quotas set used_tokens = 950, reserved_tokens = 50
+where tenant_id = tests.tenant_id('a');
+set local role limena_app;
+select is(
     limena.reserve_ai_call('m', 1),
     jsonb_build_object('refused', jsonb_build_object(
         'code', 'ai_ceiling_exceeded',
@@ -189,7 +230,7 @@ select is(
         extract(epoch from date_trunc('month', tests.at('31 days'), 'UTC') - tests.at('1 h 1 min'))::bigint,
         'notice', limena.ai_trip_notice('ceiling', date_trunc('month', tests.at('31 days'), 'UTC'))
     )),
-    'one token more is one too many, until the month is over'
+    'with 95 percent of them settled AI pauses, until the month is over'
 );
 reset role;
 select results_eq(
@@ -204,6 +245,8 @@ select is(
     ),
     true, '(it is the month''s end)'
 );
+update limena.ai_quotas set used_tokens = 0, reserved_tokens = 1000
+where tenant_id = tests.tenant_id('a');
 select set_config('tests.clock', (date_trunc('month', tests.at('31 days'), 'UTC'))::text, true);
 set local role limena_app;
 select is(
@@ -245,7 +288,9 @@ select tests.enter_as('a', 'member');
 select is(
     limena.reserve_ai_call('m', 1, 'retry 1') ->> 'remaining_tokens', '199', 'and one caller''s'
 );
-select isnt(limena.reserve_ai_call('m', 1000) -> 'refused', null, 'AI is paused');
+select set_config('tests.mine', limena.reserve_ai_call('m', 199) ->> 'id', true);
+select limena.settle_ai_call(current_setting('tests.mine')::uuid, 960, 0, 1);
+select isnt(limena.reserve_ai_call('m', 1000) #> '{refused, notice}', 'null', 'AI is paused');
 select tests.enter_with_key('a', 'user');
 select is(
     limena.reserve_ai_call('m', 400, 'retry 1') ->> 'id', current_setting('tests.answer')::jsonb ->> 'id',

@@ -1,7 +1,7 @@
 -- limena.settle_ai_call(), release_ai_call(), expire_reservations() and prune(): what becomes of a reservation, and
 -- that counters, detail and sums stay one truth. Fails without any of them.
 begin;
-select plan(39);
+select plan(56);
 
 -- A clock that a test sets: an hour and a minute of next month, for which there are partitions.
 create function tests.at(p_after interval)
@@ -35,12 +35,26 @@ select format('used %s, reserved %s', q.used_tokens, q.reserved_tokens)
 from limena.ai_quotas as q
 where q.tenant_id = tests.tenant_id('a')
 $$;
+create function tests.recorded_by(p_name text)
+returns uuid
+language sql
+security definer
+as $$ select l.recorded_by from limena.ai_usage_logs as l where l.id = tests.reserved(p_name) $$;
+create function tests.expire()
+returns text
+language sql
+as $$
+select string_agg(limena.expire_reservations(d.tenant_id)::text, ' ') from limena.due_ai_quotas() as d (tenant_id)
+$$;
 create function tests.usage_of(p_name text)
 returns text
 language sql
 security definer
 as $$
-select concat_ws(' ', l.outcome, l.prompt_tokens, l.completion_tokens, l.latency_ms, l.actor_type, l.occurred_at = r.created_at)
+select
+    concat_ws(
+        ' ', l.outcome, l.prompt_tokens, l.completion_tokens, l.latency_ms, l.actor_type, l.occurred_at = r.created_at
+    )
 from limena.ai_reservations as r
 left join limena.ai_usage_logs as l on r.tenant_id = l.tenant_id and r.id = l.id
 where r.id = tests.reserved(p_name)
@@ -65,16 +79,16 @@ select is(
         format('select limena.settle_ai_call(%L, 1, 1, 1)', tests.reserved('first')),
         '{nobody, viewer, member, admin, owner, user, reader}'
     ),
-    'nobody 42501, viewer 42501, member 1, admin 1, owner 1, user 1, reader 42501',
-    'ai:use settles'
+    'nobody 42501, viewer 42501, member 1, admin 1, owner 1, user 42501, reader 42501',
+    'who reserved it settles it, and so does ai:write'
 );
 select is(
     tests.outcomes(
         format('select limena.release_ai_call(%L)', tests.reserved('first')),
         '{nobody, viewer, member, admin, owner, user, reader}'
     ),
-    'nobody 42501, viewer 42501, member 1, admin 1, owner 1, user 1, reader 42501',
-    'and releases'
+    'nobody 42501, viewer 42501, member 1, admin 1, owner 1, user 42501, reader 42501',
+    'and releases it'
 );
 select tests.enter_as('b', 'owner');
 select is(
@@ -92,8 +106,10 @@ select
     )
 from (
     values
-    ('-1, 1, 1', '22023 must not be negative; column prompt_tokens'),
-    ('1, null, 1', '22023 must not be negative; column completion_tokens'),
+    ('-1, 1, 1', '22023 must be from 0 to 10000000; column prompt_tokens'),
+    ('1, null, 1', '22023 must be from 0 to 10000000; column completion_tokens'),
+    ('10000001, 1, 1', '22023 must be from 0 to 10000000; column prompt_tokens'),
+    ('1, 10000001, 1', '22023 must be from 0 to 10000000; column completion_tokens'),
     ('1, 1, -1', '22023 must not be negative; column latency_ms'),
     ('1, 1, 1, ''expired''', '22023 must be succeeded or failed; column outcome')
 ) as s (arguments, error);
@@ -126,26 +142,27 @@ select is(tests.counted(), 'used 5070, reserved 300', 'more than was reserved co
 select is(tests.usage_of('second'), 'failed 5000 0 0 user t', 'a failed call is one, too');
 
 -- Released.
-select tests.enter_with_key('a', 'user');
+select tests.enter_as('a', 'admin');
 select limena.release_ai_call(tests.reserved('third'));
 select is(tests.counted(), 'used 5070, reserved 200', 'a release gives back what was reserved');
 select limena.release_ai_call(tests.reserved('third'));
 select is(tests.counted(), 'used 5070, reserved 200', 'once');
 select is(tests.usage_of('third'), 'released 0 0 user t', 'and is on record, as a call of whoever reserved it');
-select is(
-    tests.error_of(format('select limena.settle_ai_call(%L, 1, 1, 1)', tests.reserved('third'))),
-    'LM002 The reservation was released.', 'what was released cannot be settled'
-);
+select is(tests.recorded_by('third'), tests.user_id('a', 'admin'), 'with who released it');
+select limena.settle_ai_call(tests.reserved('third'), 0, 0, 3);
+select is(tests.usage_of('third'), 'succeeded 0 0 3 user t', 'whoever settles it after that says that it was made');
+select is(tests.counted(), 'used 5070, reserved 200', 'and what it took counts');
 
 -- Expired.
 select tests.clock('9 min 59.999 s');
 set local role limena_maintenance;
-select is(limena.expire_reservations(), 0, 'nothing is overdue before ten minutes are over');
+select is(tests.expire(), null, 'nothing is overdue before ten minutes are over');
 select tests.clock('10 min');
-select is(limena.expire_reservations(), 1, 'then one tenant has something to expire');
-select is(limena.expire_reservations(), 0, 'once');
+select is(tests.expire(), 'false', 'then one tenant has something to expire');
+select is(tests.expire(), null, 'once');
 select is(tests.counted(), 'used 5070, reserved 0', 'which is free again');
 select is(tests.usage_of('fourth'), 'expired 0 0 user t', 'and on record');
+select is(tests.recorded_by('fourth'), null, 'as nobody''s doing');
 reset role;
 select is_empty('select c.* from limena.check_ai_quotas() as c', 'rows, detail and sums agree');
 set local role limena_app;
@@ -181,8 +198,90 @@ select is(
     'a call that was made is settled although AI is switched off'
 );
 
--- The truth is found out.
+-- What was under way when the tenant was frozen was made.
 reset role;
+update limena.ai_settings set is_enabled = true, is_allowed = true;
+set local role limena_app;
+select tests.enter_as('a', 'member');
+select tests.reserve('eighth', 5);
+select tests.enter_with_key('a', 'user');
+select tests.reserve('ninth', 5);
+reset role;
+update limena.tenants set state = 'frozen'
+where id = tests.tenant_id('a');
+set local role limena_app;
+select tests.enter_as('a', 'member');
+select is(tests.outcome($$select limena.reserve_ai_call('m', 1)$$), 'LM001', 'a frozen tenant makes no calls');
+select is(
+    limena.settle_ai_call(tests.reserved('eighth'), 4, 1, 1) ->> 'completion_tokens', '1', 'but settles what it made'
+);
+select tests.enter_with_key('a', 'reader');
+select is(
+    tests.outcome(format('select limena.settle_ai_call(%L, 1, 1, 1)', tests.reserved('eighth'))), '42501',
+    'which takes ai:use as ever'
+);
+reset role;
+update limena.tenants set state = 'active'
+where id = tests.tenant_id('a');
+
+-- A key that was rotated leaves its calls to its successor.
+select tests.make_api_key(p_tenant => 'a', p_name => 'heir', p_scopes => '{ai:use}');
+set local role limena_app;
+select tests.enter_with_key('a', 'heir');
+select is(
+    tests.outcome(format('select limena.release_ai_call(%L)', tests.reserved('ninth'))), '42501', 'another key''s call'
+);
+reset role;
+update limena.api_keys set replaced_by = tests.api_key_id('a', 'heir'), retires_at = now() + interval '1 hour'
+where id = tests.api_key_id('a', 'user');
+set local role limena_app;
+select tests.enter_with_key('a', 'heir');
+select is(
+    limena.settle_ai_call(tests.reserved('ninth'), 4, 1, 1) ->> 'outcome',
+    'succeeded',
+    'is that of the key that replaced it'
+);
+select is(tests.recorded_by('ninth'), tests.api_key_id('a', 'heir'), 'which is noted');
+
+-- Many are overdue: 500 at a time.
+reset role;
+insert into limena.ai_reservations (
+    tenant_id, id, actor_type, actor_id, model, estimated_tokens, created_at, expires_at
+)
+select
+    tests.tenant_id('a'),
+    gen_random_uuid(),
+    'user',
+    tests.user_id('a', 'member'),
+    'many',
+    2,
+    tests.at('31 days'),
+    tests.at('31 days') + interval '5 min'
+from generate_series(1, 501);
+update limena.ai_quotas set reserved_tokens = reserved_tokens + 1002, expires_at = tests.at('31 days')
+where tenant_id = tests.tenant_id('a');
+select tests.clock('31 days 6 min');
+set local role limena_maintenance;
+select is(tests.expire(), 'true', '500 of 501 expire, and one is left');
+reset role;
+select is(
+    (
+        select count(*) from limena.ai_reservations as r
+        where r.model = 'many' and r.state = 'live'
+    ), 1::bigint, '(one)'
+);
+set local role limena_maintenance;
+select is(tests.expire(), 'false', 'for the next time');
+reset role;
+select results_eq(
+    $$select d.outcome, d.calls from limena.ai_usage_days as d where d.model = 'many'$$,
+    $$values ('expired', 501::bigint)$$,
+    'all are in the day''s sums'
+);
+select is(tests.counted(), 'used 12, reserved 0', 'and free again');
+select is_empty('select c.* from limena.check_ai_quotas() as c', 'rows, detail and sums agree');
+
+-- The truth is found out.
 update limena.ai_quotas set used_tokens = used_tokens + 1;
 update limena.ai_usage_days set calls = calls + 1
 where outcome = 'failed';

@@ -1,5 +1,5 @@
--- limena.count_api_key_call() and a clock that was set back: the key is not held up until the clock has caught up. Fails
--- where the second that was reached counts on. (How many calls there are: api/tests/test_key_rates.py.)
+-- limena.count_api_key_call() and a clock that was set back: the key is not held up until the clock has caught up.
+-- Fails where the second that was reached counts on. (How many calls there are: api/tests/test_key_rates.py.)
 begin;
 select plan(4);
 

@@ -59,12 +59,14 @@ select is(
             'record_denial',
             'remove_member',
             'restore_tenant',
-            'retire_api_key', 'revoke_api_key', 'revoke_all_api_keys', 'end_session', 'log_out', 'log_out_all', 'update_tenant',
+            'retire_api_key', 'revoke_api_key', 'revoke_all_api_keys', 'end_session', 'log_out', 'log_out_all',
+            'update_tenant',
             'switch_tenant',
             'tenant_even_frozen',
             'tenant_with',
             'transfer_ownership',
-            'export_ai_usage', 'release_ai_call', 'reserve_ai_call', 'reset_ai_quota', 'settle_ai_call', 'update_ai_settings'
+            'export_ai_usage', 'release_ai_call', 'reserve_ai_call', 'reset_ai_quota', 'settle_ai_call',
+            'update_ai_settings'
         ]) as f (name)
     ),
     'limena_app can call these functions with the owner''s rights, and no other'

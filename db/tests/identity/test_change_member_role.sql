@@ -6,7 +6,9 @@ select plan(36);
 select tests.make_tenants();
 select tests.make_api_key(p_tenant => 'a', p_name => 'writer', p_scopes => '{members:write}');
 select
-    tests.make_api_key(p_tenant => 'a', p_name => 'all', p_scopes => array(select p.name from limena.permissions as p));
+    tests.make_api_key(
+        p_tenant => 'a', p_name => 'all', p_scopes => array(select p.name from limena.permissions as p)
+    );
 select
     tests.make_api_key(
         p_tenant => 'a', p_name => 'of admin', p_scopes => '{members:write, tenant:own}', p_creator => 'admin'

@@ -1,4 +1,5 @@
--- limena.sessions below the API: a person's own, through a session, to be read. Fails without db/policies/identity/sessions.sql.
+-- limena.sessions below the API: a person's own, through a session, to be read. Fails without
+-- db/policies/identity/sessions.sql.
 begin;
 select plan(37);
 

@@ -54,7 +54,9 @@ select is(
     'nobody founds a tenant by INSERT'
 );
 select is(
-    tests.outcomes($$update limena.tenants set name = 'mine'$$, '{nobody, viewer, member, admin, owner, reader, other}'),
+    tests.outcomes(
+        $$update limena.tenants set name = 'mine'$$, '{nobody, viewer, member, admin, owner, reader, other}'
+    ),
     'nobody 42501, viewer 42501, member 42501, admin 42501, owner 42501, reader 42501, other 42501',
     'nobody renames one by UPDATE'
 );

@@ -95,9 +95,9 @@ where a.attrelid = 'limena.integration_credentials'::regclass and a.attnum > 0 a
 order by a.attnum;
 select is(
     tests.outcomes(
-        'delete from limena.integration_credentials', '{nobody, viewer, member, admin, owner, reader, writer, user}'
+        'delete from limena.integration_credentials', '{nobody, viewer, admin, owner, reader, writer, user}'
     ),
-    'nobody 42501, viewer 42501, member 42501, admin 42501, owner 42501, reader 42501, writer 42501, user 42501',
+    'nobody 42501, viewer 42501, admin 42501, owner 42501, reader 42501, writer 42501, user 42501',
     'nobody deletes one'
 );
 
