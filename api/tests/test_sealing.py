@@ -597,10 +597,10 @@ def test_retention_removes_whole_segments_and_says_so(fresh_database: Callable[[
             assert one(maintenance, retain) >= 1
             reader.rollback()
         assert one(superuser, b) < before
-        months = "select count(*) from pg_inherits where inhparent = 'limena.audit_logs'::regclass"
-        there = one(superuser, months)
+        partitions = "select count(*) from pg_inherits where inhparent = 'limena.audit_logs'::regclass"
+        there = one(superuser, partitions)
         one(maintenance, retain)
-        assert one(superuser, months) < there
+        assert one(superuser, partitions) < there
 
 
 def test_the_shortest_retention_binds_the_owner(sealed: Database) -> None:
