@@ -46,6 +46,12 @@ def listed(api: Api, key: str, **query: str) -> list[dict[str, Any]]:
             after = {"after": page["next"]}
 
 
+def own(rows: list[dict[str, Any]]) -> list[str]:
+    """The ids of a tenant's own rows. What is announced to all tenants stands first in the file, and in its place in
+    the list; how much of it there is depends on which tests ran before."""
+    return [row["id"] for row in rows if row["action"] != "operator.all_access_opened"]
+
+
 @pytest.fixture(scope="module")
 def key(api: Api) -> str:
     return api.make_key("audit:read", "audit:export")
@@ -54,9 +60,11 @@ def key(api: Api) -> str:
 def test_the_file_has_what_the_list_has(api: Api, key: str) -> None:
     rows = export(api, key)
     items = listed(api, key)
-    assert [row["id"] for row in rows] == [item["id"] for item in items]
-    assert rows[0]["action"] == "audit_log.exported"
-    assert rows[0]["on_behalf_of_label"] == items[0]["on_behalf_of_label"] == api.person().email
+    assert own(rows) == own(items)
+    assert {row["id"] for row in rows} == {item["id"] for item in items}
+    newest = next(row for row in rows if row["id"] == own(rows)[0])
+    assert newest["action"] == "audit_log.exported"
+    assert newest["on_behalf_of_label"] == items[0]["on_behalf_of_label"] == api.person().email
 
 
 @pytest.mark.parametrize("field", ["action", "actor_id", "entity_type", "entity_id", "from", "to"])
@@ -66,7 +74,7 @@ def test_filters_are_those_of_the_list(api: Api, key: str, field: str) -> None:
     export(api, key, **{field: value})  # so that neither reading finds a row that the other does not
     found = export(api, key, **{field: value})
     items = [item for item in listed(api, key, **{field: value}) if item["action"] != "audit_log.exported"]
-    assert [row["id"] for row in found if row["action"] != "audit_log.exported"] == [item["id"] for item in items]
+    assert own([row for row in found if row["action"] != "audit_log.exported"]) == own(items)
     assert len(items) > 0
     with api.person().client(key) as client:
         nothing = client.get("/api/v1/audit-logs", params={"action": "audit_log.exported", "limit": "1"}).json()
@@ -100,9 +108,9 @@ def test_what_is_asked_wrongly(api: Api, key: str) -> None:
 def test_another_tenants_rows_are_not_in_it(api: Api, key: str) -> None:
     other = api.make_key("audit:export", "audit:read", tenant=2)
     with api.person(tenant=2).client(other) as client:
-        theirs = {row["id"] for row in csv.DictReader(io.StringIO(client.get(PATH).text, newline=""))}
+        theirs = own(list(csv.DictReader(io.StringIO(client.get(PATH).text, newline=""))))
     assert theirs
-    assert theirs.isdisjoint(row["id"] for row in export(api, key))
+    assert set(theirs).isdisjoint(own(export(api, key)))
 
 
 FORMULAS = (

@@ -49,6 +49,7 @@ with events as (
             'A third party could not be connected, or refuses what is stored for it', '{provider, reason}'
         ),
         ('integration.refreshing', 'info', 'Somebody''s request made an access token be refreshed', '{provider}'),
+        ('integration.revocation_recorded', 'info', 'What a provider answered when tokens were revoked there', '{}'),
         ('integration_credential.resealed', 'info', 'A credential was encrypted with another master key', '{}'),
         ('invitation.accepted', 'notice', 'Somebody accepted an invitation', '{}'),
         ('invitation.withdrawn', 'notice', 'An invitation was withdrawn, or replaced by a later one', '{}'),
