@@ -105,6 +105,11 @@ def test_what_is_asked_wrongly(api: Api, key: str) -> None:
             assert client.get(PATH, params=query).status_code == 422
 
 
+def test_one_export_after_the_other(api: Api, key: str) -> None:
+    with api.person().client(key) as client:
+        assert {client.get(PATH, params={"action": "made.up"}).status_code for _ in range(20)} == {200}
+
+
 def test_another_tenants_rows_are_not_in_it(api: Api, key: str) -> None:
     other = api.make_key("audit:export", "audit:read", tenant=2)
     with api.person(tenant=2).client(other) as client:
