@@ -44,7 +44,7 @@ with events as (
         ),
         (
             'audit_log.sealed', 'info', 'Rows of the log were sealed',
-            '{to_seq, seals, rows, digest}'
+            '{to_seq, seals, rows, digest, tenants}'
         ),
         ('integration.connected', 'notice', 'A third party was connected, or connected anew', '{}'),
         ('integration.disconnected', 'notice', 'A third party was disconnected', '{}'),
@@ -53,6 +53,7 @@ with events as (
             'A third party could not be connected, or refuses what is stored for it', '{provider, reason}'
         ),
         ('integration.refreshing', 'info', 'Somebody''s request made an access token be refreshed', '{provider}'),
+        ('integration.revocation_recorded', 'info', 'What a provider answered when tokens were revoked there', '{}'),
         ('integration_credential.resealed', 'info', 'A credential was encrypted with another master key', '{}'),
         ('invitation.accepted', 'notice', 'Somebody accepted an invitation', '{}'),
         ('invitation.withdrawn', 'notice', 'An invitation was withdrawn, or replaced by a later one', '{}'),

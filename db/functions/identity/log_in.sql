@@ -86,4 +86,5 @@ $$;
 comment on function limena.log_in(uuid, text, bytea, bytea, uuid, bytea, boolean, text, inet, text) is
 'Opens a session for 30 days with a first refresh token for 7. p_password_hash: the stored hash that was verified; p_secret_hash, p_refresh_hash: SHA-256 of the session''s secret and of the refresh token''s jti; p_device_hash: what begin_log_in was told; p_was_counted: false where begin_log_in was not called, as after a registration. Raises 28000 when the hash is no longer current, P0002 when the user is not in p_tenant_id.';
 
-grant execute on function limena.log_in(uuid, text, bytea, bytea, uuid, bytea, boolean, text, inet, text) to limena_auth;
+grant execute on function limena.log_in(uuid, text, bytea, bytea, uuid, bytea, boolean, text, inet, text)
+to limena_auth;

@@ -3,8 +3,8 @@
 --
 -- An account from one address, and an address whatever the account, grow to 15 minutes. An account from anywhere never
 -- blocks for more than 10 seconds: a stranger slows down a guesser, and never locks the owner out. IPv6 counts by /64,
--- which is what one customer of a provider has. All of it is made of what was shown alone, never of what is stored: that
--- an address does not wait where another does would tell that the account exists, and where its owner was.
+-- which is what one customer of a provider has. All of it is made of what was shown alone, never of what is stored:
+-- that an address does not wait where another does would tell that the account exists, and where its owner was.
 --
 -- A browser in which the account's owner has logged in before is counted apart from all of that, by its device cookie
 -- (OWASP, "Slow down online guessing attacks with device cookies"): what strangers do, from wherever, does not delay

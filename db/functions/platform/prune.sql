@@ -1,9 +1,8 @@
 -- What has served its time: counters an hour after the last failure, connections under way after ten minutes, AI
--- reservations a week after they were closed, registrations, which hold a hash and whatever address somebody typed, a day
--- after their link was good, overdue invitations, resets and mail after 30 days, refresh tokens and sessions 30 days
--- after their end. In batches, so that no run holds locks for long, and by
--- indexes that are for nothing else (the second conditions, always true, are theirs). Returns how many rows went, 0
--- when there is nothing left.
+-- reservations a week after they were closed, registrations, which hold a hash and whatever address somebody typed, a
+-- day after their link was good, overdue invitations, resets and mail after 30 days, refresh tokens and sessions 30
+-- days after their end. In batches, so that no run holds locks for long, and by indexes that are for nothing else (the
+-- second conditions, always true, are theirs). Returns how many rows went, 0 when there is nothing left.
 --
 -- SECURITY DEFINER because no role may delete. For limena_maintenance alone. It takes no argument.
 create or replace function limena.prune()

@@ -142,7 +142,8 @@ select
         tests.error_of(
             format('select limena.log_in(%L, %L, sha256(''x''), sha256(''y''), %L)', w.user_id, w.hash, w.tenant_id)
         ),
-        case when w.tenant_id is null then '28000 the log-in is not valid' else 'P0002 no such tenant' end, w.description
+        case when w.tenant_id is null then '28000 the log-in is not valid' else 'P0002 no such tenant' end,
+        w.description
     )
 from (
     values

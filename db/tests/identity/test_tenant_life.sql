@@ -1,7 +1,7 @@
 -- limena.get_tenant(), update_tenant(), delete_tenant() and restore_tenant(), list_permissions() and the invitations'
 -- procedures: who may, and what they refuse. Fails without them.
 begin;
-select plan(26);
+select plan(28);
 
 select tests.make_tenants();
 select tests.make_api_key(p_tenant => 'a', p_name => 'own', p_scopes => '{tenant:own}');
@@ -112,6 +112,57 @@ select results_eq(
         tests.tenant_id('a'), 'invitation', 'open@x.example', '{"inviter": "owner of a", "tenant_name": "Tenant a"}'::jsonb
     )$$,
     'it names the tenant and the person, and no token'
+);
+
+-- However long they keep at it, and from however many tenants: 20 within an hour to one address. 300 were asked for ten
+-- hours ago, and those that came later wait for their turn.
+delete from limena.outbox;
+insert into limena.invitations (tenant_id, id, email, role, token_hash, invited_by)
+values (
+    tests.tenant_id('a'), tests.id('invitation', 'flood'), 'flooded@x.example', 'viewer', sha256('flood'),
+    tests.user_id('a', 'owner')
+);
+insert into limena.outbox (tenant_id, id, template, recipient, created_at, due_at)
+select
+    tests.tenant_id('b'),
+    gen_random_uuid(),
+    'invitation',
+    'flooded@x.example',
+    now() - interval '10 hours',
+    now() + (g.n / 20 - 10) * interval '1 hour'
+from generate_series(0, 299) as g (n);
+set local role limena_app;
+select tests.enter_as('a', 'owner');
+select limena.mail_invitation(tests.id('invitation', 'flood'));
+reset role;
+select is(
+    (
+        select o.due_at - now() from limena.outbox as o
+        where o.id = tests.id('invitation', 'flood')
+    ), interval '5 hours',
+    'it waits for the first hour with room: 20 are due in each before'
+);
+delete from limena.outbox as o
+where o.id = tests.id('invitation', 'flood');
+insert into limena.outbox (tenant_id, id, template, recipient, created_at, due_at)
+select
+    tests.tenant_id('b'),
+    gen_random_uuid(),
+    'invitation',
+    'flooded@x.example',
+    now(),
+    now() + (5 + g.n / 20) * interval '1 hour'
+from generate_series(0, 379) as g (n);
+set local role limena_app;
+select tests.enter_as('a', 'owner');
+select limena.mail_invitation(tests.id('invitation', 'flood'));
+reset role;
+select is(
+    (
+        select o.abandoned_at from limena.outbox as o
+        where o.id = tests.id('invitation', 'flood')
+    ), now(),
+    'and where a day is full, it is made all the same, and never sent'
 );
 
 -- Deleted, and restored.
