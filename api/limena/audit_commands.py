@@ -29,7 +29,13 @@ _VERIFY: Final[LiteralString] = """
 """
 _OPEN: Final[LiteralString] = "select limena.open_access(p_reason => %(reason)s, p_tenant_id => %(tenant)s)"
 _CLOSE: Final[LiteralString] = "select limena.close_access()"
-_IN_ORDER: Final[LiteralString] = "set enable_sort = off; set enable_bitmapscan = off"
+# The whole log: no filter that a role, a database or a service file gave this session (see limena.audit_export).
+_WHOLE: Final[LiteralString] = """
+    select
+        set_config('enable_sort', 'off', false), set_config('enable_bitmapscan', 'off', false),
+        set_config('app.export_' || f.name, '', false)
+    from unnest('{action, actor_id, entity_type, entity_id, from, to}'::text[]) as f (name)
+"""
 _COPY: Final[LiteralString] = "copy (select * from limena.audit_export) to stdout (format csv, header)"
 
 
@@ -79,7 +85,7 @@ def export(dsn: str, tenant_id: UUID, reason: str, out: Path | None, stdout: Bin
     with _connect(dsn) as connection, _opened(out, stdout) as file:
         connection.execute(_OPEN, {"reason": reason, "tenant": tenant_id})
         try:
-            connection.execute(_IN_ORDER)
+            connection.execute(_WHOLE)
             with connection.cursor().copy(_COPY) as copy:
                 for chunk in copy:
                     file.write(chunk)

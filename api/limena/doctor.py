@@ -79,9 +79,10 @@ _OPEN_FUNCTIONS: Final[LiteralString] = """
 
 # An old snapshot keeps vacuum from removing what nobody else can see any more, and the log from being sealed. Each role
 # sees its own sessions; a superuser all of them.
+_OLD_SNAPSHOT_SECONDS: Final = 3600
 _OLD_SNAPSHOTS: Final[LiteralString] = """
     select format(
-        'vacuum: process %s (%s, %s) has held a snapshot for %s: end it',
+        'vacuum: process %%s (%%s, %%s) has held a snapshot for %%s: end it',
         a.pid,
         a.usename,
         coalesce(nullif(a.application_name, ''), 'no name'),
@@ -89,17 +90,17 @@ _OLD_SNAPSHOTS: Final[LiteralString] = """
     )
     from pg_stat_activity as a
     where a.datname = current_database()
-        and a.xact_start < now() - interval '1 hour'
+        and a.xact_start < now() - make_interval(secs => %(seconds)s)
         and coalesce(a.backend_xmin, a.backend_xid) is not null
     union all
     select format(
-        'vacuum: the transaction %L has been prepared for %s: commit it or roll it back',
+        'vacuum: the transaction %%L has been prepared for %%s: commit it or roll it back',
         p.gid, date_trunc('second', now() - p.prepared)
     )
     from pg_prepared_xacts as p
-    where p.database = current_database() and p.prepared < now() - interval '1 hour'
+    where p.database = current_database() and p.prepared < now() - make_interval(secs => %(seconds)s)
     union all
-    select format('vacuum: the replication slot %s holds back vacuum, and nobody reads it', s.slot_name)
+    select format('vacuum: the replication slot %%s holds back vacuum, and nobody reads it', s.slot_name)
     from pg_replication_slots as s
     where not s.active and (s.xmin is not null or s.catalog_xmin is not null)
     order by 1
@@ -230,7 +231,7 @@ def find_problems(env: Mapping[str, str]) -> list[str]:
             except psycopg.Error as error:
                 findings.append(f"connection: {_name(role)}: {_sentence(error)}")
         findings += _log_ins(connections)
-        findings += sorted({line for connection in connections.values() for line in _rows(connection, _OLD_SNAPSHOTS)})
+        findings += sorted({line for connection in connections.values() for line in _old_snapshots(connection)})
         if "maintenance" in connections:
             findings += _database(connections["maintenance"], source)
             findings += _vault(connections["maintenance"], settings)
@@ -333,6 +334,10 @@ def _log_ins(connections: Mapping[str, Connection]) -> Iterator[str]:
 
 
 # The database
+
+
+def _old_snapshots(connection: Connection) -> Iterator[str]:
+    yield from _rows(connection, _OLD_SNAPSHOTS, seconds=_OLD_SNAPSHOT_SECONDS)
 
 
 def _database(connection: Connection, source: Source) -> Iterator[str]:

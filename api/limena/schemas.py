@@ -517,7 +517,7 @@ FIELDS: Final[Mapping[str, Mapping[str, Json]]] = {
         "enum": ["revoke", "transfer"],
     },
     "audit_retention_days": {
-        "description": "How many days the audit log is kept at least. The owner's to say.",
+        "description": "How many days the audit log is kept at least. The owner's to say; fewer count after 30 days.",
         "minimum": 30,
         "maximum": 3650,
     },

@@ -11,6 +11,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
+from limena import doctor
 from limena.deploy_source import read_source, source_dir
 from limena.doctor import _FUNCTION, CATALOG_FUNCTIONS, _transport, find_problems
 from support.databases import Database
@@ -98,6 +99,45 @@ def test_what_the_self_check_finds_is_passed_on(database: Database, env: Environ
     findings = find_problems(env)
     assert findings
     assert all(finding.startswith("isolation: limena.api_keys: ") for finding in findings)
+
+
+def test_a_tampered_log_is_found(database: Database, env: Environment) -> None:
+    superuser(
+        database,
+        "select limena_private.record_event(p_tenant_id => null, p_action => 'access.denied')",
+        *["select limena.seal_audit_log()"] * 3,
+    )
+    assert find_problems(env) == []
+    superuser(database, "update limena.audit_logs set action = 'access.granted' where action = 'access.denied'")
+    platform = "audit log: tenant 00000000-0000-4000-8000-000000000000"
+    found = find_problems(env)
+    assert [line.rsplit(",", 1)[0] for line in found] == [f"{platform}: row altered: seal 1"]
+    superuser(
+        database,
+        "update limena.audit_logs set action = 'access.denied' where action = 'access.granted'",
+        "update limena.audit_seals set digest = sha256('x')",
+    )
+    assert f"{platform}: seal 1 does not follow from the one before: run limena audit verify" in find_problems(env)
+
+
+def test_what_somebody_put_beside_limena_is_found(database: Database, env: Environment) -> None:
+    superuser(database, "create schema product", "create table product.orders (tenant_id uuid, id integer)")
+    assert find_problems(env) == ["isolation: product.orders: unprotected: no row-level security"]
+
+
+def test_an_old_snapshot_is_found(database: Database, env: Environment, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is old is a second here."""
+    with database.connect(autocommit=False) as connection:
+        connection.execute("set transaction isolation level repeatable read")
+        connection.execute("select 1")
+        pid = connection.info.backend_pid
+        assert find_problems(env) == []
+        monkeypatch.setattr(doctor, "_OLD_SNAPSHOT_SECONDS", 0)
+        found = [line for line in find_problems(env) if line.startswith(f"vacuum: process {pid} (postgres, ")]
+        assert len(found) == 1
+        assert "has held a snapshot for" in found[0]
+        connection.rollback()
+        assert not [line for line in find_problems(env) if line.startswith(f"vacuum: process {pid} ")]
 
 
 @pytest.fixture

@@ -105,6 +105,7 @@ def test_a_key_is_connected_replaced_and_disconnected(api: Api, someone: Newcome
         "integration.connected",
         "integration.connected",
         "integration.disconnected",
+        "integration.revocation_recorded",
     ]
 
 
@@ -505,6 +506,23 @@ def test_disconnecting_does_not_depend_on_the_provider(api: Api, someone: Newcom
     assert rows == [("unreachable",)]
     left = in_database(api, "select from limena.integration_credentials where tenant_id = %s", someone.tenant_id)
     assert left == []
+
+
+def test_it_is_disconnected_before_the_provider_is_asked(api: Api, someone: Newcomer, provider: Provider) -> None:
+    """So a process that dies in between leaves nothing that is in use or unaccounted for: what became of the tokens is
+    unknown, and that is what stands there."""
+    connect(someone.client, provider)
+    provider.settings.delay = 1.0
+    statement = """select i.disconnected_at is not null, i.revocation, (
+        select count(*) from limena.integration_credentials as c where c.tenant_id = i.tenant_id
+    ) from limena.integrations as i where i.tenant_id = %s"""
+    with ThreadPoolExecutor(1) as threads:
+        answer = threads.submit(someone.client.delete, OIDC)
+        provider.wait_for("revoke")
+        assert in_database(api, statement, someone.tenant_id) == [(True, None, 0)]
+        assert answer.result().status_code == 204
+    assert in_database(api, statement, someone.tenant_id) == [(True, "done", 0)]
+    assert provider.live() == []
 
 
 def test_a_key_provider_has_no_access_token(someone: Newcomer) -> None:

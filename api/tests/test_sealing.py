@@ -16,6 +16,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from psycopg.conninfo import make_conninfo
 
 from limena import cli
 from limena.deploy import deploy
@@ -226,15 +227,68 @@ TAMPERING: dict[str, tuple[str, set[str]]] = {
         f"update limena.audit_logs set action = 'access.granted' where seq = {ROW % 2150}; {{renew}}",
         {"seal altered"},
     ),
+    "the last row is altered, and its seal made anew, and dated back": (
+        f"""
+        update limena.audit_logs set action = 'access.granted' where seq = {ROW % 2150}; {{renew}};
+        update limena.audit_seals set sealed_at = sealed_at - interval '31 days' where tenant_id = {A} and number = 4
+        """,
+        {"seal altered"},
+    ),
+    "the last row is altered, its seal made anew, and another event of the run": (
+        f"""
+        update limena.audit_logs set action = 'access.granted' where seq = {ROW % 2150}; {{renew}};
+        insert into limena.audit_logs (tenant_id, occurred_at, seq, id, action, actor_type, details)
+        select e.tenant_id, e.occurred_at - interval '1 microsecond', nextval('limena.audit_logs_seq_seq'),
+            gen_random_uuid(), e.action, e.actor_type, e.details || jsonb_build_object('digest', r.digest)
+        from (
+            select s.to_seq, encode(sha256(string_agg(s.digest, '' order by s.tenant_id, s.number)), 'hex') as digest
+            from limena.audit_seals as s group by s.to_seq
+        ) as r
+        join limena.audit_logs as e
+            on e.action = 'audit_log.sealed' and (e.details ->> 'to_seq')::bigint = r.to_seq
+        """,
+        {"seal altered"},
+    ),
+    "a row is added in the last moment of a seal": (
+        f"""
+        insert into limena.audit_logs (tenant_id, occurred_at, seq, id, action, actor_type)
+        select s.tenant_id, s.last_at, s.seqs[s.row_count] + 1, gen_random_uuid(), 'access.denied', 'system'
+        from limena.audit_seals as s where s.tenant_id = {A} and s.number = 2
+        """,
+        {"row added"},
+    ),
+    "a row is added with another one's number, at another time": (
+        f"""
+        insert into limena.audit_logs (tenant_id, occurred_at, seq, id, action, actor_type)
+        select tenant_id, date_trunc('month', now()), seq, gen_random_uuid(), 'access.denied', 'system'
+        from limena.audit_logs where seq = {ROW % 700}
+        """,
+        {"row added"},
+    ),
+    "the last seal is deleted, and its rows": (
+        f"""
+        delete from limena.audit_logs as l using limena.audit_seals as s
+        where s.tenant_id = {A} and s.number = 4 and l.tenant_id = s.tenant_id and l.seq = any(s.seqs);
+        delete from limena.audit_seals where tenant_id = {A} and number = 4
+        """,
+        {"seal missing"},
+    ),
+    "all rows and all seals of the tenant are deleted": (
+        f"delete from limena.audit_logs where tenant_id = {A}; delete from limena.audit_seals where tenant_id = {A}",
+        {"seal missing"},
+    ),
     "a seal is deleted": (
         f"delete from limena.audit_seals where tenant_id = {A} and number = 2",
         {"seal missing", "row added"},
     ),
     "the last seal is deleted": (
         f"delete from limena.audit_seals where tenant_id = {A} and number = 4",
-        {"row added"},
+        {"row added", "seal missing"},
     ),
-    "all seals of the tenant are deleted": (f"delete from limena.audit_seals where tenant_id = {A}", {"row added"}),
+    "all seals of the tenant are deleted": (
+        f"delete from limena.audit_seals where tenant_id = {A}",
+        {"row added", "seal missing"},
+    ),
     "a segment goes as if its time were over": (
         f"""
         delete from limena.audit_logs as l using limena.audit_seals as s
@@ -282,6 +336,19 @@ def test_tampering_is_named(superuser: Connection, name: str) -> None:
         superuser.execute(part.format(renew=RENEW, partition=partition).encode())
     found = findings(superuser)
     assert {kind for kind, _ in found} == expected, found[:5]
+
+
+def test_a_tenant_that_was_taken_away_is_still_verified(superuser: Connection) -> None:
+    """Its rows, its seals and its row in tenants: the platform's log knows it, and the doctor misses its chain."""
+    tenant = one(superuser, f"select {A}")
+    known = "select count(*) from limena.sealed_tenants() as t where t.tenant_id = %s"
+    superuser.execute("set local session_replication_role = replica")
+    for table, column in (("audit_logs", "tenant_id"), ("audit_seals", "tenant_id"), ("tenants", "id")):
+        superuser.execute(f"delete from limena.{table} where {column} = %s".encode(), [tenant])
+    assert one(superuser, known, tenant) == 1
+    assert kinds(superuser, f"'{tenant}'") == {"seal missing"}
+    found = [line for (line,) in superuser.execute("select limena.check_audit_log()").fetchall()]
+    assert f"tenant {tenant}: seal 4 is not there: run limena audit verify" in found
 
 
 def test_cutting_off_the_last_run_shows_in_the_platforms_chain(superuser: Connection) -> None:
@@ -488,6 +555,8 @@ def test_retention_removes_whole_segments_and_says_so(fresh_database: Callable[[
     with database.connect("limena_maintenance") as maintenance, database.connect() as superuser:
         assert one(maintenance, retain) == 0, "two years are not over"
         superuser.execute("update limena.tenants set audit_retention_days = 60")
+        assert one(maintenance, retain) == 0, "a shorter time counts after 30 days"
+        superuser.execute("delete from limena.audit_logs where action = 'tenant.updated'")
         superuser.execute("update limena.tenants set audit_retention_days = 3650 where id = tests.tenant_id('b')")
         b = "select count(*) from limena.audit_logs where tenant_id = tests.tenant_id('b')"
         before = one(superuser, b)
@@ -517,6 +586,21 @@ def test_retention_removes_whole_segments_and_says_so(fresh_database: Callable[[
             f"delete from limena.audit_logs where tenant_id = {A} and action = 'audit_log.removed'".encode()
         )
         assert kinds(superuser) == {"removed unrecorded"}
+        long_ago = "update limena.audit_seals set removed_at = now() - interval '31 days' where removed_at is not null"
+        superuser.execute(long_ago.encode())
+        assert kinds(superuser) == {"removed unrecorded"}, "dated back or not"
+        # An export that reads all partitions does not undo what is removed: only a month's partition waits for it.
+        superuser.execute("update limena.tenants set audit_retention_days = 60")
+        superuser.execute("delete from limena.audit_logs where action = 'tenant.updated'")
+        with database.connect(autocommit=False) as reader:
+            reader.execute("lock table limena.audit_logs in access share mode")
+            assert one(maintenance, retain) >= 1
+            reader.rollback()
+        assert one(superuser, b) < before
+        partitions = "select count(*) from pg_inherits where inhparent = 'limena.audit_logs'::regclass"
+        there = one(superuser, partitions)
+        one(maintenance, retain)
+        assert one(superuser, partitions) < there
 
 
 def test_the_shortest_retention_binds_the_owner(sealed: Database) -> None:
@@ -533,7 +617,10 @@ def test_the_command_line_verifies(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("LIMENA_MAINTENANCE_DSN", sealed.dsn("limena_maintenance"))
-    monkeypatch.setenv("LIMENA_READONLY_DSN", sealed.dsn("limena_readonly"))
+    # A filter that somebody gave the role, or the environment: an export is of everything all the same.
+    monkeypatch.setenv(
+        "LIMENA_READONLY_DSN", make_conninfo(sealed.dsn("limena_readonly"), options="-c app.export_action=x.x")
+    )
     assert cli.main(["audit", "verify"]) == 0
     assert "intact" in capfd.readouterr().out
     with sealed.connect() as superuser:

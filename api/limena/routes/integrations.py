@@ -108,29 +108,34 @@ async def put_integration(request: Request) -> Response:
 
 
 async def delete_integration(request: Request) -> Response:
-    """Revokes at the provider, then forgets. What came of the revocation is in the audit log."""
+    """Forgets, then revokes at the provider, then puts on record what came of that: NULL until then, and for good where
+    this process dies. Someone who wants to be rid of a connection must not depend on the provider's health."""
     name = (await _provider(request, _WRITE)).name
-    arguments = {"p_permission": encode(_WRITE), "p_provider": encode(name)}
-    document = await _call(request, "read_integrations", arguments)
-    if not document["items"]:
-        raise Problem("not_found")
-    revocation = await _revoke(services_of(request), document, document["items"][0])
-    arguments = {"p_provider": encode(name), "p_revocation": encode(revocation)}
-    await _call(request, "disconnect_integration", arguments)
+    gone = await _call(request, "disconnect_integration", {"p_provider": encode(name)})
+    outcome = {
+        "p_integration_id": encode(gone["id"]),
+        "p_disconnected_at": encode(gone["disconnected_at"]),
+        "p_revocation": encode(await _revoke(services_of(request), gone)),
+    }
+    try:
+        await _call(request, "record_revocation", outcome)
+    except Problem as problem:
+        # It is disconnected, which is what was asked for: the caller's session ended meanwhile, or they connected anew.
+        log.warning("what became of the tokens of %s was not recorded: %s", name, problem.code)
     return Response(status_code=204)
 
 
-async def _revoke(services: Services, document: Mapping[str, Any], item: Mapping[str, Any]) -> str:
+async def _revoke(services: Services, gone: Mapping[str, Any]) -> str:
     """The refresh token, with which most providers end the whole grant (RFC 7009 section 2.1), or else the access
     token."""
-    client = services.integrations.clients.get(item["provider"])
-    found = {place.field: (sealed, place) for sealed, place in sealed_credentials(document, item)}
+    client = services.integrations.clients.get(gone["provider"])
+    found = {place.field: (sealed, place) for sealed, place in sealed_credentials(gone, gone)}
     if client is None:
         return "not_offered"
     for field in ("refresh_token", "access_token"):
         if field in found:
             try:
-                token = services.integrations.open(item["provider"], *found[field], _salt(document))
+                token = services.integrations.open(gone["provider"], *found[field], _salt(gone))
             except UnreadableCredential:
                 return "unreadable"
             return await client.revoke(token, "refresh_token" if field == "refresh_token" else "access_token")
@@ -451,12 +456,13 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
         path=_PATH,
         tag="integrations",
         summary="Disconnect a provider",
-        description="Revokes the tokens at the provider, if it offers that, and deletes what is stored, come what may.",
+        description="Deletes what is stored, then revokes the tokens at the provider, if it offers that. What came of "
+        "it is in the audit log.",
         handler=delete_integration,
         caller=Caller.CREDENTIAL,
         permission=_WRITE,
         path_texts=_PROVIDER,
-        procedures=("read_integrations", "disconnect_integration"),
+        procedures=("disconnect_integration", "record_revocation"),
         status=204,
         answer=None,
     ),

@@ -80,8 +80,10 @@ class Visit:
         """What axe-core finds on the page, one line each."""
         # Through the debugger, which asks no CSP: the page itself runs no script that is not the console's.
         session = self.context.new_cdp_session(self.page)
-        script = (files("axe_playwright_python") / "axe.min.js").read_text(encoding="utf-8")
-        session.send("Runtime.evaluate", {"expression": script})
+        known = session.send("Runtime.evaluate", {"expression": "typeof axe", "returnByValue": True})
+        if known["result"]["value"] == "undefined":
+            script = (files("axe_playwright_python") / "axe.min.js").read_text(encoding="utf-8")
+            session.send("Runtime.evaluate", {"expression": script})
         answer = session.send(
             "Runtime.evaluate",
             {

@@ -114,7 +114,7 @@ class Settings:
     expires_in: int = 3600
     rotates: bool = True
     delay: float = 0.0
-    """Before a token request is answered."""
+    """Before a token or a revocation request is answered."""
     fails_with: int | None = None
     """Every request to the token and revocation endpoints gets this status."""
 
@@ -288,6 +288,7 @@ def _application(provider: Provider, client: Client) -> flask.Flask:
     @app.post("/revoke")
     def revoke() -> Any:
         provider.requests.append("revoke")
+        time.sleep(provider.settings.delay)
         return server.create_endpoint_response(Revocation.ENDPOINT_NAME)
 
     return app

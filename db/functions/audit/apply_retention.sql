@@ -3,6 +3,9 @@
 -- seal is left as it is, and so is what comes after it: it is evidence. Partitions that are empty and older than the
 -- longest retention go, too.
 --
+-- A shorter retention counts after 30 days, which the log itself tells: whoever has an owner's session for an hour
+-- could otherwise have the traces of months removed before anybody looks.
+--
 -- At most p_segments a run; returns how many, 0 when there is nothing left to do.
 --
 -- SECURITY DEFINER because no role may delete from the log. For limena_maintenance alone; what it removes is the
@@ -32,12 +35,27 @@ begin
     lock table limena_private.audit_fences in share update exclusive mode;
 
     for v_tenant in
-        select s.tenant_id, min(s.number) as number, clock_timestamp() - make_interval(days => coalesce(min(t.audit_retention_days), 730)) as before
-        from limena.audit_seals as s
-        left join limena.tenants as t on s.tenant_id = t.id
-        where s.removed_at is null
-        group by s.tenant_id
-        having min(s.last_at) < clock_timestamp() - make_interval(days => coalesce(min(t.audit_retention_days), 730))
+        select o.tenant_id, o.number, clock_timestamp() - make_interval(days => r.days) as before
+        from (
+            select s.tenant_id, min(s.number) as number, min(s.last_at) as last_at
+            from limena.audit_seals as s
+            where s.removed_at is null
+            group by s.tenant_id
+            having min(s.last_at) < clock_timestamp() - interval '30 days'
+        ) as o
+        cross join lateral (
+            select greatest(
+                coalesce((select t.audit_retention_days from limena.tenants as t where t.id = o.tenant_id), 730),
+                (
+                    select max((l.changes -> 'audit_retention_days' ->> 0)::integer)
+                    from limena.audit_logs as l
+                    where l.tenant_id = o.tenant_id
+                        and l.entity_type = 'tenant'
+                        and l.occurred_at > clock_timestamp() - interval '30 days'
+                )
+            ) as days
+        ) as r
+        where o.last_at < clock_timestamp() - make_interval(days => r.days)
     loop
         v_from := null;
         v_rows := 0;
@@ -87,21 +105,25 @@ begin
             )
         order by c.relname
     loop
-        execute format('lock table limena.%I in access exclusive mode', v_partition.name);
-        -- Its rows are seen through the log: a partition has no policy of its own.
-        if not exists (
+        -- Its rows are seen through the log: a partition has no policy of its own. None comes any more: rows are written
+        -- with the time of the clock.
+        continue when exists (
             select from limena.audit_logs as l
             where l.occurred_at >= to_timestamp(right(v_partition.name, 7) || '+00', 'YYYY_MMTZH')
                 and l.occurred_at < to_timestamp(right(v_partition.name, 7) || '+00', 'YYYY_MMTZH') + interval '1 month'
-        ) then
+        );
+        -- An export reads all months, for minutes. What was removed above stays removed; the month goes with a later run.
+        begin
             execute format('alter table limena.audit_logs detach partition limena.%I', v_partition.name);
             execute format('drop table limena.%I', v_partition.name);
-            perform limena_private.record_event(
-                p_tenant_id => null,
-                p_action => 'audit_log.partition_dropped',
-                p_details => jsonb_build_object('partition', v_partition.name)
-            );
-        end if;
+        exception when lock_not_available then
+            exit;
+        end;
+        perform limena_private.record_event(
+            p_tenant_id => null,
+            p_action => 'audit_log.partition_dropped',
+            p_details => jsonb_build_object('partition', v_partition.name)
+        );
     end loop;
     return v_removed;
 end;

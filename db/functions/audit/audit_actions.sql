@@ -25,6 +25,10 @@ with events as (
             'AI is no longer paused: by time, by hand or by a higher limit', '{cause, by, reason}'
         ),
         ('ai_quota.warned', 'warning', 'Most of the month''s AI tokens are used or reserved', '{percent, limit}'),
+        (
+            'ai_quota.recounted', 'warning',
+            'The AI quota was counted anew, after a clock that was wrong', '{counted_up_to, reason}'
+        ),
         ('ai_usage.exported', 'notice', 'Somebody exported the AI usage', '{format, filters}'),
         ('ai_settings.administered', 'warning', 'A platform admin changed the AI switch or limits', '{reason}'),
         ('api_key.revoked', 'notice', 'An API key was switched off', '{}'),
@@ -40,7 +44,7 @@ with events as (
         ),
         (
             'audit_log.sealed', 'info', 'Rows of the log were sealed',
-            '{to_seq, seals, rows, digest}'
+            '{to_seq, seals, rows, digest, tenants}'
         ),
         ('integration.connected', 'notice', 'A third party was connected, or connected anew', '{}'),
         ('integration.disconnected', 'notice', 'A third party was disconnected', '{}'),
@@ -49,6 +53,7 @@ with events as (
             'A third party could not be connected, or refuses what is stored for it', '{provider, reason}'
         ),
         ('integration.refreshing', 'info', 'Somebody''s request made an access token be refreshed', '{provider}'),
+        ('integration.revocation_recorded', 'info', 'What a provider answered when tokens were revoked there', '{}'),
         ('integration_credential.resealed', 'info', 'A credential was encrypted with another master key', '{}'),
         ('invitation.accepted', 'notice', 'Somebody accepted an invitation', '{}'),
         ('invitation.withdrawn', 'notice', 'An invitation was withdrawn, or replaced by a later one', '{}'),

@@ -1,6 +1,6 @@
 -- What `limena doctor` asks about the log: the chains of all tenants, without their rows; the rows of the newest seal
--- of the hundred tenants that were sealed last; and whether sealing comes along. verify_audit_log() looks at
--- everything.
+-- of the hundred tenants that were sealed last; the ends of the chains, as the runs of the last week told them; and
+-- whether sealing comes along. verify_audit_log() looks at everything.
 --
 -- SECURITY DEFINER because no role may read the log of all tenants. For limena_maintenance alone.
 create or replace function limena.check_audit_log()
@@ -23,6 +23,21 @@ begin
         window chain as (partition by s.tenant_id order by s.number)
     ) as c
     where c.is_altered or c.is_after_gap;
+
+    return query
+    select format('tenant %s: seal %s is not there: run limena audit verify', h.tenant_id, h.number)
+    from (
+        select k.name as tenant_id, max(k.number::integer) as number
+        from limena.audit_logs as l
+        cross join lateral jsonb_each_text(l.details -> 'tenants') as k (name, number)
+        where l.tenant_id = limena_private.platform_tenant_id()
+            and l.action = 'audit_log.sealed'
+            and l.occurred_at > clock_timestamp() - interval '7 days'
+        group by k.name
+    ) as h
+    where not exists (
+        select from limena.audit_seals as s where s.tenant_id = h.tenant_id::uuid and s.number = h.number
+    );
 
     return query
     select format('tenant %s: %s: %s', t.tenant_id, f.kind, f.detail)

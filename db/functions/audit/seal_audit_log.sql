@@ -6,9 +6,9 @@
 -- id. Once the oldest running transaction (prepared ones too) has a higher one, all of those rows are there, or never
 -- will be.
 --
--- What it writes about itself: one event a run in the platform's log, with a digest over the run's seals, so that the
--- last seal of a chain cannot be written anew either without altering the platform's chain. A run that would seal
--- nothing but such events seals nothing.
+-- What it writes about itself: one event a run in the platform's log, with a digest over the run's seals and the number
+-- of each tenant's last one, so that the end of a chain can neither be written anew nor be cut off, rows and all,
+-- without altering the platform's chain. A run that would seal nothing but such events seals nothing.
 --
 -- SECURITY DEFINER because no role may read the log of all tenants or write seals. For limena_maintenance alone.
 create or replace function limena.seal_audit_log()
@@ -27,7 +27,6 @@ declare
     v_segment record;
     v_last limena.audit_seals;
     v_seal limena.audit_seals;
-    v_digests bytea := '';
     v_seals integer := 0;
     v_rows integer := 0;
 begin
@@ -101,7 +100,6 @@ begin
                 v_seal.sealed_at := clock_timestamp();
                 insert into limena.audit_seals values (v_seal.*);
                 v_last := v_seal;
-                v_digests := v_digests || v_seal.digest;
                 v_seals := v_seals + 1;
                 v_rows := v_rows + v_seal.row_count;
             end loop;
@@ -110,8 +108,14 @@ begin
             perform limena_private.record_event(
                 p_tenant_id => null,
                 p_action => 'audit_log.sealed',
-                p_details => jsonb_build_object(
-                    'to_seq', v_to, 'seals', v_seals, 'rows', v_rows, 'digest', encode(sha256(v_digests), 'hex')
+                p_details => (
+                    select jsonb_build_object(
+                        'to_seq', v_to, 'seals', v_seals, 'rows', v_rows,
+                        'digest', encode(sha256(string_agg(s.digest, ''::bytea order by s.tenant_id, s.number)), 'hex'),
+                        'tenants', jsonb_object_agg(s.tenant_id, s.number order by s.number)  -- the last one stays
+                    )
+                    from limena.audit_seals as s
+                    where s.to_seq = v_to
                 )
             );
         end if;

@@ -1,4 +1,5 @@
--- Whose logs there are to verify. Ids and numbers; nothing that tells who they are.
+-- Whose logs there are to verify, also those of whom the platform's log alone still knows: somebody may have taken a
+-- whole tenant away. Ids and numbers; nothing that tells who they are.
 --
 -- SECURITY DEFINER because no role may read the log of all tenants. For limena_maintenance alone.
 create or replace function limena.sealed_tenants()
@@ -15,6 +16,11 @@ begin
         select a.id from limena.tenants as a
         union
         select s.tenant_id from limena.audit_seals as s
+        union
+        select k.name::uuid
+        from limena.audit_logs as l
+        cross join lateral jsonb_object_keys(l.details -> 'tenants') as k (name)
+        where l.tenant_id = limena_private.platform_tenant_id() and l.action = 'audit_log.sealed'
     ) as t
     order by t.id;
 end;

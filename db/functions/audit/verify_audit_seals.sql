@@ -1,11 +1,12 @@
 -- Holds the rows of a tenant's log to their seals, and the seals to each other: at most p_limit seals, those after
 -- number p_after. With the last seal come the questions about the whole: rows that no seal knows, seals that were
--- taken off the end.
+-- taken off the end. Nothing that decides is a time that stands in no digest (sealed_at, removed_at): whoever makes a
+-- seal anew sets those, too.
 --
 -- What is found: `seal missing`, `seal altered`, `row missing`, `row altered`, `row added`, `removed unrecorded` (rows
 -- that are gone as if by retention, without its event). A row that was swapped with another shows as two altered ones.
--- Not found: what a superuser does who writes every later seal of the tenant and of the platform anew; and rows that
--- nobody sealed yet.
+-- Not found: what a superuser does who writes every later seal of the tenant and of the platform anew; rows that nobody
+-- sealed yet; and rows made up with a number that is sealed later, whatever time they claim.
 --
 -- SECURITY INVOKER: only definer functions can call it, as limena_owner.
 create or replace function limena_private.verify_audit_seals(p_tenant_id uuid, p_after integer, p_limit integer)
@@ -88,13 +89,23 @@ begin
             ) as f
             where f.kind is not null
             order by f.seq;
-        elsif v_seal.removed_at is not null and (v_seal.last_at > v_seal.removed_at - interval '30 days'
-            or v_seal.removed_at > clock_timestamp() - interval '30 days' and not exists (
+        -- Retention takes the oldest first, and its event goes only with a later segment.
+        elsif v_seal.removed_at is not null and (
+            v_seal.last_at > v_seal.removed_at - interval '30 days'
+            or v_previous.number = v_seal.number - 1 and v_previous.removed_at is null
+            or not exists (
                 select from limena.audit_logs as l
                 where l.tenant_id = p_tenant_id
                     and l.action = 'audit_log.removed'
                     and v_seal.number between (l.details ->> 'from_seal')::integer and (l.details ->> 'to_seal')::integer
-            )) then
+            ) and not exists (
+                select from limena.audit_seals as s
+                where s.tenant_id = p_tenant_id
+                    and s.number > v_seal.number
+                    and s.removed_at is not null
+                    and s.last_at >= v_seal.removed_at
+            )
+        ) then
             return query select 'removed unrecorded', null::uuid, null::bigint, v_seal.first_at,
                 format('seal %s: its %s rows are gone, and no event of retention says so', v_seal.number, v_seal.row_count),
                 v_seal.number, 0;
@@ -118,37 +129,59 @@ begin
     where l.tenant_id = p_tenant_id and l.seq <= v_sealed_to;
     if v_known <> v_there then
         return query
-        select 'row added', l.id, l.seq, l.occurred_at, format('no seal knows row %s (%s)', l.seq, l.action), null::integer, 0
-        from limena.audit_logs as l
-        where l.tenant_id = p_tenant_id
-            and l.seq <= v_sealed_to
-            and not exists (
-                select from limena.audit_seals as s
+        with strangers as materialized (
+            select l.id, l.seq, l.occurred_at, l.action
+            from limena.audit_logs as l
+            left join (
+                select u.seq, s.first_at, s.last_at
+                from limena.audit_seals as s
                 cross join lateral unnest(s.seqs) as u (seq)
-                where s.tenant_id = p_tenant_id and u.seq = l.seq
-            )
-            -- Named with its seal already.
-            and not exists (
-                select from limena.audit_seals as s
                 where s.tenant_id = p_tenant_id
-                    and s.removed_at is null
-                    and l.seq > s.from_seq
-                    and l.seq <= s.to_seq
-                    and l.occurred_at between s.first_at and s.last_at
-            )
+            ) as k on l.seq = k.seq
+            where l.tenant_id = p_tenant_id
+                and l.seq <= v_sealed_to
+                and (k.seq is null or l.occurred_at not between k.first_at and k.last_at)
+        )
+        select 'row added', l.id, l.seq, l.occurred_at, format('no seal knows row %s (%s)', l.seq, l.action), null::integer, 0
+        from strangers as l
+        -- Those that are where a seal has looked are named with it: the very same bounds.
+        where not exists (
+            select from limena.audit_seals as s
+            where s.tenant_id = p_tenant_id
+                and s.removed_at is null
+                and l.seq > s.from_seq
+                and l.seq <= s.to_seq
+                and (l.occurred_at, l.seq) >= (s.first_at, s.seqs[1])
+                and (l.occurred_at, l.seq) <= (s.last_at, s.seqs[cardinality(s.seqs)])
+        )
         order by l.seq;
     end if;
 
-    -- The end of the chain, as the platform's log has it: the run of the tenant's last seal.
+    -- The end of the chain, as the platform's log has it: the run of the tenant's last seal, told by the event with the
+    -- lowest number (one that was made up later has a higher one, or is no seal's), and the last seal that any run made.
+    select
+        (array_agg(e.details ->> 'digest' order by e.seq) filter (
+            where (e.details ->> 'to_seq')::bigint = v_previous.to_seq
+        ))[1] as digest,
+        max((e.details -> 'tenants' ->> p_tenant_id::text)::integer) as number
+    into v_run
+    from limena.audit_logs as e
+    where e.tenant_id = limena_private.platform_tenant_id()
+        and e.action = 'audit_log.sealed'
+        and e.occurred_at >= coalesce(v_previous.last_at - interval '1 hour', '-infinity');
+    if v_run.number > v_number then
+        return query select 'seal missing', null::uuid, null::bigint, v_previous.last_at,
+            format('seals %s to %s are not there, and the platform''s log tells of them', v_number + 1, v_run.number),
+            null::integer, 0;
+    end if;
     if v_previous.tenant_id is not null then
-        select e.details ->> 'digest' as digest into v_run
-        from limena.audit_logs as e
-        where e.tenant_id = limena_private.platform_tenant_id()
-            and e.action = 'audit_log.sealed'
-            and e.occurred_at >= v_previous.sealed_at - interval '1 hour'
-            and e.occurred_at <= v_previous.sealed_at + interval '1 hour'
-            and (e.details ->> 'to_seq')::bigint = v_previous.to_seq;
-        if not found and v_previous.sealed_at > clock_timestamp() - interval '30 days' then
+        -- That event goes with the platform's retention.
+        if v_run.digest is null and not exists (
+            select from limena.audit_seals as s
+            where s.tenant_id = limena_private.platform_tenant_id()
+                and s.removed_at is not null
+                and s.last_at >= v_previous.last_at
+        ) then
             return query select 'seal altered', null::uuid, null::bigint, v_previous.first_at,
                 format('the platform''s log knows nothing of the run in which seal %s was made', v_previous.number),
                 v_previous.number, 0;

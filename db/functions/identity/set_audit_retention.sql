@@ -1,5 +1,5 @@
 -- How long the tenant's log is kept is the owner's to say: an admin who did something could otherwise have its traces
--- go. Changing it is in the log; 30 days remain in any case.
+-- go. Changing it is in the log; a shorter time counts after 30 days (apply_retention), and 30 days remain in any case.
 --
 -- SECURITY DEFINER because tenant:write, which renames a tenant, must not be enough, and a policy knows no columns.
 create or replace function limena.set_audit_retention(p_days integer)
@@ -24,6 +24,6 @@ end;
 $$;
 
 comment on function limena.set_audit_retention(integer) is
-'Sets how many days the current tenant''s audit log is kept at least. Raises 42501 without tenant:own, 22023 unless p_days is from 30 to 3650.';
+'Sets how many days the current tenant''s audit log is kept at least; a shorter time counts after 30 days. Raises 42501 without tenant:own, 22023 unless p_days is from 30 to 3650.';
 
 grant execute on function limena.set_audit_retention(integer) to limena_app;

@@ -9,10 +9,6 @@ select
 from (
     values
     ('limena.api_keys', 'limena_app', 'insert'),
-    ('limena.integrations', 'limena_app', 'insert'),
-    ('limena.integrations', 'limena_app', 'update'),
-    ('limena.integration_credentials', 'limena_app', 'insert'),
-    ('limena.integration_credentials', 'limena_app', 'delete'),
     ('limena.invitations', 'limena_app', 'insert'),
     ('limena.invitations', 'limena_app', 'update')
 ) as w (relation, role, privilege);

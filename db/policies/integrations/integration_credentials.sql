@@ -4,30 +4,17 @@ alter table limena.integration_credentials enable row level security;
 alter table limena.integration_credentials force row level security;
 
 -- Not granted, on purpose: SELECT on ciphertext to anyone (read_integrations, use_integration and stale_credentials
--- hand it to the programs that can open it); UPDATE (connecting anew replaces the rows; a refresh and a rotation go
--- through settle_refresh and reseal_credentials); anything to limena_auth.
+-- hand it to the programs that can open it); every right to write (connect_integration, disconnect_integration,
+-- settle_refresh and reseal_credentials do so); anything to limena_auth.
 revoke all on limena.integration_credentials from public, limena_app, limena_auth, limena_readonly, limena_maintenance;
 grant select (tenant_id, integration_id, field, key_version, expires_at, created_at)
 on limena.integration_credentials to limena_app, limena_readonly;
-grant insert (tenant_id, integration_id, field, key_version, ciphertext, expires_at)
-on limena.integration_credentials to limena_app;
-grant delete on limena.integration_credentials to limena_app;
 
--- integrations:write sees them too: PostgreSQL asks for SELECT on the rows that a DELETE's WHERE names.
+-- Whoever may connect sees what is connected.
 drop policy if exists integration_credentials_select_app on limena.integration_credentials;
 create policy integration_credentials_select_app on limena.integration_credentials
 for select to limena_app
 using (tenant_id = any(array[(select limena.tenant_with('integrations:read', 'integrations:write'))]));
-
-drop policy if exists integration_credentials_insert_app on limena.integration_credentials;
-create policy integration_credentials_insert_app on limena.integration_credentials
-for insert to limena_app
-with check (tenant_id = any(array[(select limena.tenant_with('integrations:write'))]));
-
-drop policy if exists integration_credentials_delete_app on limena.integration_credentials;
-create policy integration_credentials_delete_app on limena.integration_credentials
-for delete to limena_app
-using (tenant_id = any(array[(select limena.tenant_with('integrations:write'))]));
 
 -- What an operator's declared access covers.
 drop policy if exists integration_credentials_select_readonly on limena.integration_credentials;
@@ -44,7 +31,7 @@ create policy integration_credentials_select_owner on limena.integration_credent
 for select to limena_owner
 using (true);
 
--- For settle_refresh.
+-- For connect_integration and settle_refresh.
 drop policy if exists integration_credentials_insert_owner on limena.integration_credentials;
 create policy integration_credentials_insert_owner on limena.integration_credentials
 for insert to limena_owner
@@ -56,7 +43,7 @@ create policy integration_credentials_update_owner on limena.integration_credent
 for update to limena_owner
 using (true);
 
--- For erase_tenant.
+-- For connect_integration, disconnect_integration and erase_tenant.
 drop policy if exists integration_credentials_delete_owner on limena.integration_credentials;
 create policy integration_credentials_delete_owner on limena.integration_credentials
 for delete to limena_owner

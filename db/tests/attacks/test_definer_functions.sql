@@ -2,7 +2,7 @@
 -- It would work with EXECUTE for PUBLIC (the default of PostgreSQL), with USAGE on limena_private, or with a definer
 -- function that takes a tenant or a relation from its caller.
 begin;
-select plan(88);
+select plan(95);
 
 select tests.make_tenants();
 select tests.make_api_key(p_tenant => 'a');
@@ -45,8 +45,9 @@ select is(
             'delete_tenant',
             'deployed_digest',
             'enter_api_key',
-            'begin_integration_flow', 'prepare_integration', 'read_integrations', 'record_integration_failure',
-            'take_integration_flow', 'use_integration',
+            'begin_integration_flow', 'connect_integration', 'disconnect_integration',
+            'prepare_integration', 'read_integrations', 'record_integration_failure',
+            'record_revocation', 'take_integration_flow', 'use_integration',
             'enter_session',
             'find_people',
             'has_permission',
@@ -133,6 +134,7 @@ from (
     ('select limena.reseal_credentials(1, 2, ''{}'', ''{}'', ''{}'', ''{}'', ''{}'')'),
     ('select limena.credential_key_versions()'),
     ('select limena.record_master_key_rotation(2)'),
+    ('select limena.recount_ai_quota(tests.tenant_id(''b''), ''because'')'),
     ('select limena_private.tenant_salt(tests.tenant_id(''b''))'),
     ('select limena_private.destroy_tenant_salt(tests.tenant_id(''b''))'),
     ('select salt from limena_private.tenant_salts'),
@@ -248,7 +250,16 @@ from (
     ('select limena.record_integration_failure(''anthropic'', repeat(''x'', 100000))', '22023'),
     ('select limena.begin_integration_flow(''x'', null, null, null, null)', '23502'),
     ('select limena.begin_integration_flow(''../x'', gen_random_uuid(), sha256(''x''), 1, sha256(''x''))', '23514'),
-    ('select limena.begin_integration_flow(''x'', gen_random_uuid(), ''\x00'', 1, sha256(''x''))', '23514')
+    ('select limena.begin_integration_flow(''x'', gen_random_uuid(), ''\x00'', 1, sha256(''x''))', '23514'),
+    ('select limena.connect_integration(''../x'', gen_random_uuid(), 1, p_secret => sha256(''x''))', '22023'),
+    ('select limena.connect_integration(''x'', gen_random_uuid(), 0, p_secret => sha256(''x''))', '22023'),
+    ('select limena.connect_integration(''x'', gen_random_uuid(), 1)', '22023'),
+    ('select limena.connect_integration(''x'', null, 1, p_secret => sha256(''x''))', '23502'),
+    (
+        'select limena.connect_integration(''anthropic'', tests.integration_id(''b''), 1, p_secret => sha256(''x''))',
+        '23505'
+    ),
+    ('select limena.record_revocation(tests.integration_id(''b''), now(), ''done'')', 'P0002')
 ) as s (statement, expected);
 select tests.leave();
 set local session authorization postgres;

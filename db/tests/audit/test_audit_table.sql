@@ -206,7 +206,7 @@ select results_eq(
         (
             'integrations', 'integration', '{tenant_id, id}', 'id', 'tenant', 'tenant_id', '{}',
             '[["disconnected_at", "integration.disconnected"], ["failed_at", "integration.failed"],
-            ["connected_at", "integration.connected"]]', '{refresh_leased_until}'
+            ["connected_at", "integration.connected"], ["revocation", "integration.revocation_recorded"]]', '{refresh_leased_until}'
         ),
         (
             'invitations', 'invitation', '{tenant_id, id}', 'id', 'tenant', 'tenant_id', '{token_hash}',

@@ -37,12 +37,8 @@ values
 ('api_keys', 'select', '{api_keys:read, api_keys:write}'),
 ('audit_logs', 'select', '{audit:read}'),
 ('audit_seals', 'select', '{audit:read}'),
-('integration_credentials', 'delete', '{integrations:write}'),
-('integration_credentials', 'insert', '{integrations:write}'),
 ('integration_credentials', 'select', '{integrations:read, integrations:write}'),
-('integrations', 'insert', '{integrations:write}'),
 ('integrations', 'select', '{integrations:read, integrations:write}'),
-('integrations', 'update', '{integrations:write}'),
 ('invitations', 'insert', '{invitations:write}'),
 ('invitations', 'select', '{invitations:read, invitations:write}'),
 ('invitations', 'update', '{invitations:write}'),
@@ -89,12 +85,7 @@ select
     case s.command
         when 'select' then format('select from limena.%I as t', c.relname)
         when 'delete' then format('delete from limena.%I as t', c.relname)
-        when 'update' then
-            -- Nobody writes in another's name.
-            case c.relname
-                when 'integrations' then 'update limena.integrations as t set changed_by = limena.current_user_id()'
-                else format('update limena.%I as t set %2$I = %2$I', c.relname, k.name)
-            end
+        when 'update' then format('update limena.%I as t set %2$I = %2$I', c.relname, k.name)
     end
     || format(
         ' where t.%I %s any (%L)',

@@ -64,14 +64,14 @@ select results_eq(
         ),
         (
             'integration_credentials', 'table', true,
-            '{delete_app, delete_owner, insert_app, insert_owner, select_app, select_owner, select_readonly, update_owner}', true
+            '{delete_owner, insert_owner, select_app, select_owner, select_readonly, update_owner}', true
         ),
         (
             'integration_flows', 'table', true, '{delete_owner, insert_owner, select_owner, update_owner}', true
         ),
         (
             'integrations', 'table', true,
-            '{delete_owner, insert_app, select_app, select_owner, select_readonly, update_app, update_owner}', true
+            '{delete_owner, insert_owner, select_app, select_owner, select_readonly, update_owner}', true
         ),
         (
             'invitations', 'table', true,

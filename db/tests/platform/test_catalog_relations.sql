@@ -325,12 +325,6 @@ select results_eq(
         'limena.audit_export limena_readonly: select on the table',
         'limena.function_report limena_maintenance: select on the table',
         'limena.function_report limena_readonly: select on the table',
-        'limena.integration_credentials limena_app: delete on the table',
-        'limena.integration_credentials limena_app: insert (tenant_id, integration_id, field, key_version, ciphertext,'
-        ' expires_at)',
-        'limena.integrations limena_app: insert (tenant_id, id, provider, changed_by)',
-        'limena.integrations limena_app: update (label, base_url, scopes, changed_by, connected_at, disconnected_at,'
-        ' failed_at, revocation, refresh_leased_until)',
         'limena.invitations limena_app: insert (tenant_id, id, email, role, token_hash, invited_by)',
         'limena.invitations limena_app: update (withdrawn_at)',
         'limena.isolation_report limena_maintenance: select on the table',
