@@ -24,7 +24,7 @@ from psycopg.pq import TransactionStatus
 from psycopg.rows import TupleRow
 from starlette.requests import HTTPConnection
 
-from limena.errors import NOT_COUNTED, Problem, SqlError
+from limena.errors import NOT_COUNTED, RETRY_AFTER_SECONDS, Problem, SqlError
 from limena.metrics import Metrics
 from limena.pools import Call, CallConnection, CallPool, Pool, TenantPool, call, lend
 from limena.procedures import Catalog, Statement, read_catalog
@@ -96,6 +96,7 @@ class Database:
         self._names: Final = frozenset(procedures) | _ALWAYS_CALLED
         self._catalog: Catalog | None = None
         self._rated_keys: Final = RecentKeys()
+        self._exporting: Final[set[UUID | None]] = set()
         self._row_waits: Final = asyncio.Semaphore(max(1, app_pool.max_size // 2))
 
     def note_pools(self, metrics: Metrics) -> None:
@@ -182,8 +183,10 @@ class Database:
         request: HTTPConnection,
     ) -> CallConnection:
         """A connection of the pool for exports, lent until the stack is closed, in an open transaction in which the
-        credential was proved and the procedure was run. The call that came before counts for this one as well. Raises
-        `Problem` as `call` does."""
+        credential was proved and the procedure was run. The call that came before counts for this one as well.
+
+        A tenant has one at a time, so that its slow downloads leave connections for the others. Raises `Problem`: 429
+        for a second one, else as `call` does."""
         catalog = await self.catalog()
         statement = catalog.statement(procedure, credential.entry)
         entry = _encode(credential.arguments() | origin(request))
@@ -196,10 +199,20 @@ class Database:
                 await connection.call(count, count.bind(key, {}))
             await connection.execute("begin isolation level read committed")
             await connection.call(statement, statement.bind(arguments, entry))
+            row = await (await connection.execute("select limena.exported_tenant_id()")).fetchone()
         except SqlError as error:
             raise _problem(error, credential.refusal) from error
         except OperationalError as error:
             raise Problem("unavailable") from error
+        tenant_id: UUID | None = row[0] if row else None
+        if tenant_id in self._exporting:
+            raise Problem(
+                "rate_limited",
+                "Another export of this tenant is running. Wait for its end.",
+                headers={"Retry-After": str(RETRY_AFTER_SECONDS)},
+            )
+        self._exporting.add(tenant_id)
+        stack.callback(self._exporting.discard, tenant_id)
         return connection
 
     async def prove(self, credential: Credential, request: HTTPConnection) -> None:

@@ -589,7 +589,7 @@ def test_retention_removes_whole_segments_and_says_so(fresh_database: Callable[[
         long_ago = "update limena.audit_seals set removed_at = now() - interval '31 days' where removed_at is not null"
         superuser.execute(long_ago.encode())
         assert kinds(superuser) == {"removed unrecorded"}, "dated back or not"
-        # An export that reads all months does not undo what is removed: only a month's partition waits for it.
+        # An export that reads all partitions does not undo what is removed: only a month's partition waits for it.
         superuser.execute("update limena.tenants set audit_retention_days = 60")
         superuser.execute("delete from limena.audit_logs where action = 'tenant.updated'")
         with database.connect(autocommit=False) as reader:

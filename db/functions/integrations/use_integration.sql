@@ -94,12 +94,19 @@ begin
         'is_due', v_is_due,
         'expires_at', v_expires_at,
         'expires_in', ceil(extract(epoch from v_expires_at - clock_timestamp()))::integer,
-        'lease', v_lease
+        'lease', v_lease,
+        'retry_after', case
+            when v_lease is null and v_is_due then (
+                select greatest(ceil(extract(epoch from i.refresh_leased_until - clock_timestamp())), 1)::integer
+                from limena.integrations as i
+                where i.tenant_id = v_tenant_id and i.id = v_integration.id
+            )
+        end
     );
 end;
 $$;
 
 comment on function limena.use_integration(text) is
-'The sealed tokens of a connected provider. is_due: the access token is about to expire; lease: this caller refreshes it, null: another one does. Raises 42501 without integrations:use, P0002 when it is not connected.';
+'The sealed tokens of a connected provider. is_due: the access token is about to expire; lease: this caller refreshes it, null: another one does, for retry_after seconds more at most. Raises 42501 without integrations:use, P0002 when it is not connected.';
 
 grant execute on function limena.use_integration(text) to limena_app;
