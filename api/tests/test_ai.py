@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import httpx
+import psycopg
 import pytest
 
 from support.api import Api
@@ -161,6 +162,42 @@ def test_a_held_row_holds_up_its_tenant_alone(api: Api, owner: httpx.Client) -> 
         assert time.monotonic() - begun < 3
         assert owner.delete(f"/api/v1/ai/reservations/{uuid.uuid4()}").status_code == 404, "an unknown one needs no row"
         assert reserve(other).status_code == 201
+
+
+def test_who_gets_no_call_waits_for_nobody(api: Api, owner: httpx.Client) -> None:
+    tenant_id = owner.get("/api/v1/me").json()["tenant"]["id"]
+
+    def reserve_while_held() -> httpx.Response:
+        with api.database.connect() as connection, connection.transaction():
+            connection.execute("update limena.ai_quotas set as_of = as_of where tenant_id = %s", [tenant_id])
+            return reserve(owner)
+
+    change(owner, calls_per_hour=1)
+    assert [reserve(owner).status_code for _ in range(2)] == [201, 429]
+    assert reserve_while_held().status_code == 429, "paused"
+    change(owner, is_enabled=False)
+    assert reserve_while_held().status_code == 403, "switched off"
+
+
+def test_erasing_a_tenant_begins_with_the_lock_of_its_quota(api: Api, owner: httpx.Client) -> None:
+    """As each AI call does: two orders would be a deadlock."""
+    tenant_id = owner.get("/api/v1/me").json()["tenant"]["id"]
+    reserve(owner)
+    with api.database.connect() as held, held.transaction(), api.database.connect() as connection:
+        held.execute("select from limena.ai_quotas where tenant_id = %s for update", [tenant_id])
+        connection.execute("set lock_timeout = '100ms'")
+        with pytest.raises(psycopg.errors.LockNotAvailable) as caught:
+            connection.execute("select limena_private.erase_tenant(%s)", [tenant_id])
+        assert "for update" in str(caught.value.diag.context)
+
+
+def test_a_notice_tells_of_now(owner: httpx.Client) -> None:
+    change(owner, tokens_per_month=1000)
+    made = reserve(owner, 960).json()["id"]
+    (notice,) = quota(owner)["notices"]
+    assert notice["title"].startswith("95 %")
+    owner.delete(f"/api/v1/ai/reservations/{made}")
+    assert quota(owner)["notices"] == []
 
 
 def test_more_than_was_reserved_is_seen_by_the_next(owner: httpx.Client) -> None:

@@ -32,12 +32,14 @@ begin
             jsonb_build_object(
                 'code', 'ai_ceiling_near',
                 'severity', 'warning',
-                'title', s.warned_percent || ' % of this month''s AI tokens are used or reserved',
+                'title', case when s.used_tokens + s.reserved_tokens >= s.tokens_per_month * 0.95 then '95' else '80' end
+                || ' % of this month''s AI tokens are used or reserved',
                 'detail', 'AI pauses when they are used up.',
                 'until', s.month_ends_at,
                 'action', '/settings/ai'
             )
-        where s.warned_percent > 0 and s.trip_cause is distinct from 'ceiling'
+        where s.used_tokens + s.reserved_tokens >= s.tokens_per_month * 0.8
+            and s.trip_cause is distinct from 'ceiling'
     ) as n
     where s.tenant_id = (select limena.tenant_with('ai:read'));
 end;

@@ -27,7 +27,6 @@ select
                 ), 0)
         else 0
     end as reserved_tokens,
-    case when n.is_same_month then q.warned_percent else 0 end as warned_percent,
     case when q.trip_ends_at > n.at then q.trip_cause end as trip_cause,
     case when q.trip_ends_at > n.at then q.tripped_at end as tripped_at,
     case when q.trip_ends_at > n.at then q.trip_ends_at end as trip_ends_at,

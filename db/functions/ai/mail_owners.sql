@@ -1,4 +1,4 @@
--- Five mails of a kind an hour at most, whatever trips and is reset again and again.
+-- Five mails of a kind an hour and tenant at most, whatever trips and is reset again and again.
 --
 -- SECURITY INVOKER: only definer functions can call it, as limena_owner.
 create or replace function limena_private.mail_owners(p_tenant_id uuid, p_template text, p_parameters jsonb)
@@ -21,7 +21,7 @@ begin
     inner join limena.tenants as t on m.tenant_id = t.id
     where m.tenant_id = p_tenant_id
         and m.role = 'owner'
-        and not limena_private.is_mailbox_full(u.email, p_template);
+        and not limena_private.is_mailbox_full(u.email, p_template, p_tenant_id);
 end;
 $$;
 

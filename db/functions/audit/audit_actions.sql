@@ -25,6 +25,10 @@ with events as (
             'AI is no longer paused: by time, by hand or by a higher limit', '{cause, by, reason}'
         ),
         ('ai_quota.warned', 'warning', 'Most of the month''s AI tokens are used or reserved', '{percent, limit}'),
+        (
+            'ai_quota.recounted', 'warning',
+            'The AI quota was counted anew, after a clock that was wrong', '{counted_up_to, reason}'
+        ),
         ('ai_usage.exported', 'notice', 'Somebody exported the AI usage', '{format, filters}'),
         ('ai_settings.administered', 'warning', 'A platform admin changed the AI switch or limits', '{reason}'),
         ('api_key.revoked', 'notice', 'An API key was switched off', '{}'),

@@ -1,7 +1,7 @@
 -- limena.reserve_ai_call(): who may, what is counted, both limits and their trips, retries, the switches. Fails without
 -- the function. Races are in api/tests/test_ai_races.py, and all that can happen in a row in test_ai_model.py.
 begin;
-select plan(54);
+select plan(62);
 
 -- A clock that a test sets: an hour and a minute of next month, for which there are partitions.
 create function tests.at(p_after interval)
@@ -170,6 +170,14 @@ delete from limena.ai_usage_days;
 delete from limena.ai_reservations;
 delete from limena.ai_quotas;
 delete from limena.outbox;
+insert into limena.outbox (tenant_id, id, template, recipient, parameters)
+select
+    tests.tenant_id('b'),
+    gen_random_uuid(),
+    'ai_ceiling_tripped',
+    'owner@a.example',
+    '{}'
+from generate_series(1, 5);
 delete from limena.ai_usage_logs;
 update limena.ai_settings set calls_per_hour = null, tokens_per_month = 1000;
 set local role limena_app;
@@ -234,9 +242,11 @@ select is(
 );
 reset role;
 select results_eq(
-    'select tests.lines($$select o.template from limena.outbox as o$$)',
+    $q$select tests.lines(
+        $$select o.template from limena.outbox as o where o.tenant_id = tests.tenant_id('a')$$
+    )$q$,
     array['ai_ceiling_tripped', 'ai_warned', 'ai_warned'],
-    'the owner gets a mail each time'
+    'the owner gets a mail each time, however many came of another tenant of theirs'
 );
 select is(
     (
@@ -315,6 +325,83 @@ select is(
     tests.error_of($$select limena.reserve_ai_call('m', 1, 'retry 1')$$), 'LM003 AI is switched off',
     'the platform''s, for retries too'
 );
+
+-- A pause that ends between two readings of the clock, each of which is a second later.
+reset role;
+update limena.ai_settings set is_allowed = true;
+update limena.ai_quotas
+set trip_cause = 'velocity', trip_ends_at = tests.at('7 min 1.5 s'), as_of = tests.at('7 min'), used_tokens = 0
+where tenant_id = tests.tenant_id('a');
+create sequence tests.ticks;
+grant usage on sequence tests.ticks to limena_owner;
+create or replace function limena.ai_clock()
+returns timestamptz
+language sql
+security definer
+as $$ select tests.at('7 min') + nextval('tests.ticks') * interval '1 second' $$;
+set local role limena_app;
+select is(
+    limena.reserve_ai_call('m', 1) - '{id, expires_at, remaining_tokens, remaining_calls}'::text[],
+    '{"state": "live"}'::jsonb,
+    'a pause that has just ended is no refusal without a cause'
+);
+
+-- A clock that was a month ahead, and is right again.
+reset role;
+create or replace function limena.ai_clock()
+returns timestamptz
+language sql
+as $$ select current_setting('tests.clock')::timestamptz $$;
+delete from limena.ai_settings;
+delete from limena.ai_usage_days;
+delete from limena.ai_usage_logs;
+delete from limena.ai_reservations;
+delete from limena.ai_quota_months;
+delete from limena.ai_quotas;
+set local role limena_app;
+select tests.enter_as('a', 'member');
+select tests.clock('0');
+select set_config('tests.mine', limena.reserve_ai_call('m', 100) ->> 'id', true);
+select limena.settle_ai_call(current_setting('tests.mine')::uuid, 70, 0, 1);
+select limena.reserve_ai_call('m', 30);
+select tests.clock('31 days');
+select set_config('tests.mine', limena.reserve_ai_call('m', 200) ->> 'id', true);
+select limena.settle_ai_call(current_setting('tests.mine')::uuid, 150, 0, 1);
+select limena.reserve_ai_call('m', 40);
+select tests.clock('1 min');
+select is(
+    tests.error_of($$select limena.reserve_ai_call('m', 1)$$), 'LM006 the clock was ahead', 'there is no right count'
+);
+reset role;
+select set_config('tests.tenant', tests.tenant_id('a')::text, true);
+set local role limena_maintenance;
+select is(
+    tests.error_of($$select limena.recount_ai_quota(current_setting('tests.tenant')::uuid, ' ')$$),
+    '22023 must say why, in 3 to 500 characters; column reason', 'counting anew takes a reason'
+);
+select is(
+    tests.error_of($$select limena.recount_ai_quota(gen_random_uuid(), 'the clock')$$), 'P0002 no such quota',
+    'and a quota'
+);
+select limena.recount_ai_quota(current_setting('tests.tenant')::uuid, 'the clock');
+reset role;
+select results_eq(
+    $$select q.used_tokens, q.reserved_tokens, q.recent_calls, q.calls[1:2], q.expires_at from limena.ai_quotas as q$$,
+    $$values (220::bigint, 40::bigint, 4, '{2,2}'::integer[], tests.at('11 min'))$$,
+    'all that was counted counts now; what expired meanwhile has'
+);
+select is_empty('select c.* from limena.check_ai_quotas() as c', 'rows, detail and sums agree');
+select is(
+    substring(tests.log() from '[^;]*$'),
+    format(
+        ' ai_quota.recounted by limena {"reason": "the clock", "counted_up_to": %s}',
+        to_jsonb(tests.at('31 days'))
+    ),
+    'it is on record'
+);
+set local role limena_app;
+select tests.enter_as('a', 'member');
+select is(limena.reserve_ai_call('m', 1) ->> 'state', 'live', 'and calls go on');
 
 select * from finish();
 rollback;

@@ -2,7 +2,7 @@
 -- It would work with EXECUTE for PUBLIC (the default of PostgreSQL), with USAGE on limena_private, or with a definer
 -- function that takes a tenant or a relation from its caller.
 begin;
-select plan(94);
+select plan(95);
 
 select tests.make_tenants();
 select tests.make_api_key(p_tenant => 'a');
@@ -134,6 +134,7 @@ from (
     ('select limena.reseal_credentials(1, 2, ''{}'', ''{}'', ''{}'', ''{}'', ''{}'')'),
     ('select limena.credential_key_versions()'),
     ('select limena.record_master_key_rotation(2)'),
+    ('select limena.recount_ai_quota(tests.tenant_id(''b''), ''because'')'),
     ('select limena_private.tenant_salt(tests.tenant_id(''b''))'),
     ('select limena_private.destroy_tenant_salt(tests.tenant_id(''b''))'),
     ('select salt from limena_private.tenant_salts'),

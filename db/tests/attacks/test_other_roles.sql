@@ -85,6 +85,7 @@ from (
             'expire_reservations',
             'prune',
             'record_master_key_rotation',
+            'recount_ai_quota',
             'reseal_credentials',
             'seal_audit_log',
             'sealed_tenants',

@@ -1,6 +1,6 @@
 -- limena.use_integration() and settle_refresh(): who gets a token, who refreshes it, and that nobody else does.
 begin;
-select plan(32);
+select plan(33);
 
 select tests.make_tenants();
 select tests.make_integration(
@@ -79,6 +79,7 @@ select is((u.due ->> 'is_due')::boolean, true, 'due') from used as u;
 select isnt(u.due ->> 'lease', null, 'the first one is given the lease') from used as u;
 select is((u.busy ->> 'is_due')::boolean, true, 'it is due for the second one, too') from used as u;
 select is(u.busy ->> 'lease', null, 'who is given none') from used as u;
+select is((u.busy ->> 'retry_after')::integer between 80 and 90, true, 'and how long the other one has') from used as u;
 select ok(
     (u.due ->> 'lease')::timestamptz between clock_timestamp()
     + interval '80 seconds' and clock_timestamp()

@@ -113,6 +113,7 @@ select results_eq(
         'limena.record_integration_failure D limena_app',
         'limena.record_master_key_rotation D limena_maintenance',
         'limena.record_revocation D limena_app',
+        'limena.recount_ai_quota D limena_maintenance',
         'limena.refresh_session D limena_auth',
         'limena.register_user D limena_auth',
         'limena.rehash_password D limena_auth',
