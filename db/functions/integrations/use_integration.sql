@@ -1,7 +1,8 @@
 -- The tokens of an OAuth 2 provider, sealed, and, when the access token is about to expire, the lease to refresh it. No
 -- transaction stays open while the API talks to the provider: the lease stands in for a lock, for 90 seconds, longer
--- than the API waits for the provider and then for the database. Whoever comes meanwhile is told that it is busy, waits and asks again, so that a
--- refresh token is shown once, however many callers there are. A caller that dies leaves a lease that runs out.
+-- than the API waits for the provider and then for the database. Whoever comes meanwhile is told that it is busy, waits
+-- and asks again, so that a refresh token is shown once, however many callers there are. A caller that dies leaves a
+-- lease that runs out.
 --
 -- What an attacker would try: with SQL of their own and integrations:use, keep the lease, and so keep their own tenant
 -- from refreshing. What they can read is what read_integrations tells them.
