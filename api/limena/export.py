@@ -87,6 +87,7 @@ class _Download(Response):
         self._connection: Final = connection
         self._first: Final = first
         self._chunks: Final = chunks
+        self._is_given_back = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async with self._stack:
@@ -101,10 +102,7 @@ class _Download(Response):
                 copying.cancel()
                 leaving.cancel()
                 await asyncio.gather(copying, leaving, return_exceptions=True)
-                if not copying.cancelled() and copying.exception() is None:
-                    with suppress(OperationalError):
-                        await self._connection.finish_copy()
-                else:
+                if not self._is_given_back:
                     # Whatever is left of the COPY is nobody's: the pool makes a new connection.
                     await self._connection.close()
 
@@ -114,6 +112,11 @@ class _Download(Response):
         async for chunk in self._chunks:
             if chunk:
                 await _send(send, {"type": "http.response.body", "body": chunk, "more_body": True})
+        # Whoever sees the end may begin another one at once.
+        with suppress(OperationalError):
+            await self._connection.finish_copy()
+        self._is_given_back = True
+        await self._stack.aclose()
         await _send(send, {"type": "http.response.body", "body": b"", "more_body": False})
 
 

@@ -17,6 +17,8 @@ from urllib.parse import urlsplit
 import httpx2
 from authlib.integrations.base_client import OAuthError
 from authlib.integrations.httpx_client import AsyncOAuth2Client
+from authlib.oauth2.rfc6749.parameters import prepare_grant_uri
+from authlib.oauth2.rfc7636 import create_s256_code_challenge
 
 from limena.outbound import Guard, OutboundRefused
 from limena.providers import Endpoints, OAuthProvider, OAuthRegistration
@@ -75,14 +77,18 @@ class OAuthClient:
     async def authorization_url(self, state: str, code_verifier: Secret) -> str:
         """Where to send the person. Raises `ProviderUnavailable` when the endpoints have to be asked for and cannot."""
         endpoints = await self._endpoints()
-        async with self._session(endpoints) as session:
-            url, _ = session.create_authorization_url(
-                endpoints.authorization,
-                state=state,
-                code_verifier=code_verifier.reveal(),
-                **self._provider.parameters,
-            )
-        return str(url)
+        url: str = prepare_grant_uri(
+            endpoints.authorization,
+            client_id=self._registration.client_id,
+            response_type="code",
+            redirect_uri=self._redirect_uri,
+            scope=self._registration.scopes,
+            state=state,
+            code_challenge=create_s256_code_challenge(code_verifier.reveal()),
+            code_challenge_method="S256",
+            **self._provider.parameters,
+        )
+        return url
 
     async def is_own_issuer(self, issuer: str | None) -> bool:
         """Whether an answer that names its issuer, or does not, can come from this provider (RFC 9207)."""
@@ -152,7 +158,6 @@ class OAuthClient:
             revocation_endpoint_auth_method=method,
             scope=registration.scopes,
             redirect_uri=self._redirect_uri,
-            code_challenge_method="S256",
             transport=self._guard.transport(seconds=TOKEN_SECONDS),
             timeout=None,  # the transport's, which is for the whole of it
             trust_env=False,
@@ -248,7 +253,8 @@ def _metadata(document: object, issuer: str) -> Endpoints:
     methods = document.get("token_endpoint_auth_methods_supported") or ["client_secret_basic"]
     revocation = document.get("revocation_endpoint")
     authorization = str(document["authorization_endpoint"])
-    if not authorization.startswith(("https://", "http://")):
+    # Plain only where the issuer is, which the operator chose, for development.
+    if not authorization.startswith("https://" if issuer.startswith("https://") else ("https://", "http://")):
         raise ValueError("nothing that a browser should be sent to")
     return Endpoints(
         authorization,

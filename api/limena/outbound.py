@@ -12,14 +12,15 @@ may let networks in for development (LIMENA_OUTBOUND_ALLOW), over http too.
 from __future__ import annotations
 
 import asyncio
-import functools
 import ipaddress
 import socket
 import ssl
+import threading
+from collections import Counter
 from collections.abc import AsyncIterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from ipaddress import IPv4Address, IPv6Address
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
 from urllib.parse import urlsplit
 
 import httpx2
@@ -50,12 +51,16 @@ _NEVER: Final = tuple(
 """What Python's registry of special networks calls global, or does not know in every version that we run on."""
 _UNICAST: Final = ipaddress.IPv6Network("2000::/3")
 """All that IANA has given out of IPv6 for the internet."""
+_ISATAP: Final = 0x0000_5EFE
+"""RFC 5214: these 32 bits, with or without the universal bit, and then an IPv4 address to tunnel to."""
 _NAT64: Final = ipaddress.IPv6Network("64:ff9b::/96")
 
 
 _NOWHERE: Final = "does not lead to the public internet"
 """Also when it cannot be resolved: whoever chose the name learns nothing of what our DNS knows."""
 _RESOLVERS: Final = 4
+_EACH: Final = 2
+"""Look-ups under way on behalf of one tenant: half of the threads."""
 
 
 class OutboundRefused(Exception):
@@ -70,13 +75,13 @@ class Guard:
         # Of its own: names that somebody makes slow keep nobody waiting but those who share this guard with them.
         self._resolvers: Final = ThreadPoolExecutor(_RESOLVERS, thread_name_prefix="limena-dns")
         self._tls: ssl.SSLContext | None = None
+        self._under_way: Final[Counter[str]] = Counter()
+        self._lock: Final = threading.Lock()
 
-    async def resolve(self, scheme: str, host: str, port: int) -> str:
+    async def resolve(self, scheme: str, host: str, port: int, *, on_behalf_of: str | None = None) -> str:
         """The address to connect to. Raises `OutboundRefused`."""
         try:
-            found = await asyncio.get_running_loop().run_in_executor(
-                self._resolvers, functools.partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
-            )
+            found = await asyncio.wrap_future(self._look_up(host, port, on_behalf_of))
         except (OSError, UnicodeError):
             raise OutboundRefused(_NOWHERE) from None
         addresses = [ipaddress.ip_address(str(entry[4][0]).partition("%")[0]) for entry in found]
@@ -89,8 +94,25 @@ class Guard:
             raise OutboundRefused("must begin with https://")
         return str(addresses[0])
 
-    async def check_url(self, text: str) -> None:
-        """For a URL that is to be stored. It is checked again when it is used. Raises `OutboundRefused`."""
+    def _look_up(self, host: str, port: int, tenant: str | None) -> Future[list[Any]]:
+        """Counted until the thread is free again, which nobody can make it be: not until its caller gives up."""
+        with self._lock:
+            if tenant is not None and self._under_way[tenant] >= _EACH:
+                raise OutboundRefused("cannot be checked before others of yours have been")
+            self._under_way[tenant or ""] += 1
+        look_up = self._resolvers.submit(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
+        look_up.add_done_callback(lambda _: self._is_done(tenant or ""))
+        return look_up
+
+    def _is_done(self, tenant: str) -> None:
+        with self._lock:
+            self._under_way[tenant] -= 1
+            if not self._under_way[tenant]:
+                del self._under_way[tenant]
+
+    async def check_url(self, text: str, *, on_behalf_of: str | None = None) -> None:
+        """For a URL that is to be stored. It is checked again when it is used. `on_behalf_of`: the tenant, which may
+        have two under way. Raises `OutboundRefused`."""
         try:
             parts = urlsplit(text)
             port = parts.port or (443 if parts.scheme == "https" else 80)
@@ -100,7 +122,7 @@ class Guard:
             raise OutboundRefused("must be a scheme, a host and a path, and nothing else")
         try:
             async with asyncio.timeout(SECONDS):
-                await self.resolve(parts.scheme, parts.hostname, port)
+                await self.resolve(parts.scheme, parts.hostname, port, on_behalf_of=on_behalf_of)
         except TimeoutError:
             raise OutboundRefused(_NOWHERE) from None
 
@@ -193,8 +215,11 @@ class _Bounded(httpx2.AsyncByteStream):
 def is_public(address: Address) -> bool:
     """Whether an address belongs to the public internet, and so does the IPv4 address inside of it."""
     address = _unwrapped(address)
-    if isinstance(address, IPv6Address) and address not in _UNICAST:
-        return False
+    if isinstance(address, IPv6Address):
+        if address not in _UNICAST:
+            return False
+        if (int(address) >> 32) & 0xFDFF_FFFF == _ISATAP and not is_public(IPv4Address(int(address) & 0xFFFF_FFFF)):
+            return False
     return (
         address.is_global
         and not address.is_multicast

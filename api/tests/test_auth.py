@@ -686,7 +686,7 @@ def test_an_attempt_that_ended_in_503_does_not_count(api: Api, start_api: Callab
     assert failures() == before
     with busy.client() as client:
         assert client.post(f"{AUTH}/login", json=body_of(new.registration, "wrong")).status_code == 401
-    assert failures() == before + 2, "for the account here, and for the address"
+    assert failures() == before + 3, "for the account here, for the address, and for the account"
 
 
 # -------------------------------------------------------------------------------------------------------- registration

@@ -285,7 +285,9 @@ def test_a_code_that_was_used_already(api: Api, someone: Newcomer, provider: Pro
 
 def test_another_flows_code_is_refused_by_pkce(api: Api, someone: Newcomer, provider: Provider) -> None:
     """A code that was stolen from another browser is worth nothing: its verifier is another one."""
-    stolen = provider.consent(begin(someone.client))["code"]
+    second = someone.log_in(api)
+    stolen = provider.consent(begin(second))["code"]
+    second.close()
     mine = provider.consent(begin(someone.client))
     answer = someone.client.post(f"{OIDC}/callback", json={"state": mine["state"], "code": stolen})
     assert code_of(answer) == (409, "integration_failed")
@@ -300,6 +302,26 @@ def test_another_issuers_answer_is_refused(api: Api, someone: Newcomer, provider
     assert provider.requests == [], "the code is not shown to anyone"
     query = provider.consent(begin(someone.client))
     assert someone.client.post(f"{OIDC}/callback", json=query | {"iss": provider.issuer}).status_code == 200
+
+
+def test_nothing_is_opened_to_say_where_to_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No connection is made, so no client: one takes a while to make, on the event loop."""
+    registration = OAuthRegistration("me", None, "a b")
+    provider = OAuthProvider("x", "X", Endpoints("https://x/a?b=c", "https://x/t", None), "", {"prompt": "consent"})
+    client = OAuthClient(provider, registration, Guard(), base_url="https://limena.example")
+    monkeypatch.setattr("limena.oauth.AsyncOAuth2Client", None)
+    url = httpx.URL(asyncio.run(client.authorization_url("x.state", Secret("v" * 43))))
+    assert dict(url.params) == {
+        "b": "c",
+        "response_type": "code",
+        "client_id": "me",
+        "redirect_uri": "https://limena.example/settings/integrations/callback",
+        "scope": "a b",
+        "state": "x.state",
+        "code_challenge": "7w_YNF9DSfIdPf_pRjSq646_kPr-2-o9NAl16JGghdM",
+        "code_challenge_method": "S256",
+        "prompt": "consent",
+    }
 
 
 def test_an_answer_without_an_issuer_where_there_always_is_one() -> None:
@@ -326,6 +348,7 @@ def test_an_answer_without_an_issuer_where_there_always_is_one() -> None:
         {"code_challenge_methods_supported": ["plain"]},
         {"code_challenge_methods_supported": None},
         {"authorization_endpoint": "javascript:alert(1)"},
+        {"authorization_endpoint": "http://x/a"},
         {"token_endpoint": None} | {"issuer": "https://z"},
     ],
 )
@@ -476,6 +499,46 @@ def test_down_while_refreshing_changes_nothing(api: Api, someone: Newcomer, prov
     assert listed(someone.client)["oidc"]["state"] == "connected"
     provider.settings.fails_with = None
     assert someone.client.post(f"{OIDC}/access-token").status_code == 200
+
+
+def test_what_cannot_be_stored_is_given_back(api: Api, someone: Newcomer, provider: Provider) -> None:
+    connect(someone.client, provider)
+    expire(api, someone.tenant_id)
+    in_database(api, "revoke execute on function limena.settle_refresh from limena_auth")
+    try:
+        answer = someone.client.post(f"{OIDC}/access-token")
+    finally:
+        in_database(api, "grant execute on function limena.settle_refresh to limena_auth")
+    assert answer.status_code >= 400
+    assert provider.requests[-2:] == ["refresh_token", "revoke"]
+    assert provider.live() == []
+
+
+def test_how_long_another_caller_has_is_told(
+    api: Api, someone: Newcomer, provider: Provider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connect(someone.client, provider)
+    expire(api, someone.tenant_id)
+    lease = "update limena.integrations set refresh_leased_until = now() + interval '1 minute' where tenant_id = %s"
+    in_database(api, lease, someone.tenant_id)
+    monkeypatch.setattr("limena.routes.integrations.WAIT_SECONDS", 0.3)
+    answer = someone.client.post(f"{OIDC}/access-token")
+    assert code_of(answer) == (503, "provider_unavailable")
+    assert 50 <= int(answer.headers["retry-after"]) <= 60
+    assert "refresh_token" not in provider.requests
+
+
+def test_the_list_is_opened_on_a_thread(someone: Newcomer, monkeypatch: pytest.MonkeyPatch) -> None:
+    someone.client.put("/api/v1/integrations/openai", json={"secret": "sk-marked"})
+    really, on_the_loop = Vault.open, []
+
+    def watched(vault: Vault, *arguments: Any) -> Secret:
+        on_the_loop.append(asyncio._get_running_loop() is not None)
+        return really(vault, *arguments)
+
+    monkeypatch.setattr(Vault, "open", watched)
+    assert listed(someone.client)["openai"]["state"] == "connected"
+    assert on_the_loop == [False]
 
 
 def test_disconnected_while_refreshing(api: Api, someone: Newcomer, provider: Provider) -> None:

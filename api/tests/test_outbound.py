@@ -20,7 +20,10 @@ from limena.outbound import Guard, OutboundRefused, is_public, networks
 from support.api import Api
 from support.people import register
 
-PUBLIC = ["1.1.1.1", "8.8.8.8", "93.184.215.14", "2606:4700:4700::1111", "::ffff:8.8.8.8", "2002:808:808::1"]
+PUBLIC = [
+    "1.1.1.1", "8.8.8.8", "93.184.215.14", "2606:4700:4700::1111", "::ffff:8.8.8.8", "2002:808:808::1",
+    "2a00:1450::5efe:808:808",
+]  # fmt: skip
 PRIVATE = [
     "127.0.0.1", "127.1.2.3", "0.0.0.0", "0.1.2.3",  # noqa: S104 – none is bound to
     "10.0.0.1", "172.16.0.1", "172.31.255.255", "192.168.1.1",
@@ -29,6 +32,8 @@ PRIVATE = [
     "::", "::1", "::ffff:127.0.0.1", "::ffff:10.0.0.1", "::ffff:169.254.169.254", "::127.0.0.1", "::a00:1", "fe80::1",
     "fc00::1", "fd00:ec2::254", "fec0::1", "ff02::1", "2001:db8::1", "2002:7f00:1::", "2002:a9fe:a9fe::1",
     "2001:0:4136:e378:8000:63bf:80ff:fffe", "64:ff9b::7f00:1", "64:ff9b::a9fe:a9fe", "64:ff9b:1::1", "100::1",
+    "::ffff:0:127.0.0.1", "::ffff:0:a9fe:a9fe", "2a00:1450::5efe:10.0.0.1", "2a00:1450::200:5efe:a9fe:a9fe",
+    "fe80::5efe:8.8.8.8",
 ]  # fmt: skip
 
 
@@ -210,6 +215,40 @@ def test_a_name_with_a_public_and_a_private_address_is_refused(monkeypatch: pyte
 
     monkeypatch.setattr(socket, "getaddrinfo", both)
     assert refused("https://both.example/") == NOWHERE
+
+
+def test_a_tenant_has_two_look_ups_under_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Until the threads are free, not until somebody gives up waiting for them."""
+    real, answers, asked = socket.getaddrinfo, threading.Event(), threading.Semaphore(0)
+
+    def slow(host: Any, *arguments: Any, **options: Any) -> Any:
+        if host == "slow.example":
+            asked.release()
+            answers.wait(20)
+            host = "1.1.1.1"
+        return real(host, *arguments, **options)
+
+    monkeypatch.setattr(socket, "getaddrinfo", slow)
+    guard = Guard()
+
+    async def ask() -> None:
+        slowly = [asyncio.create_task(guard.check_url("https://slow.example/", on_behalf_of="a")) for _ in range(2)]
+        for _ in slowly:
+            assert await asyncio.to_thread(asked.acquire, timeout=20)
+        slowly[0].cancel()
+        await asyncio.wait(slowly[:1])
+        with pytest.raises(OutboundRefused, match="others of yours"):
+            await guard.check_url("https://1.1.1.1/", on_behalf_of="a")
+        await guard.check_url("https://1.1.1.1/", on_behalf_of="b")
+        answers.set()
+        await slowly[1]
+
+    try:
+        asyncio.run(ask())
+    finally:
+        answers.set()
+    guard._resolvers.shutdown()
+    assert not guard._under_way, "each is counted off"
 
 
 def test_a_body_has_bounds(port: int) -> None:

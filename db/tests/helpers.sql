@@ -100,7 +100,8 @@ language sql
 immutable
 as $$ select tests.id('integration', p_tenant || ' ' || p_provider) $$;
 
--- A connected provider with one credential of each field that is named; the ciphertexts are none, and of the right size.
+-- A connected provider with one credential of each field that is named; the ciphertexts are none, but of the right
+-- size.
 create function tests.make_integration(
     p_tenant text,
     p_provider text default 'anthropic',

@@ -23,7 +23,7 @@ from starlette.responses import Response
 
 from limena.errors import FieldError, Problem
 from limena.input import Field
-from limena.integrations import sealed_credentials, split_base_url, with_base_url
+from limena.integrations import Integrations, sealed_credentials, split_base_url, with_base_url
 from limena.oauth import OAuthClient, ProviderRefused, ProviderUnavailable, Tokens
 from limena.outbound import OutboundRefused
 from limena.providers import PROVIDERS, ApiKeyProvider, OAuthProvider, Provider
@@ -38,7 +38,8 @@ WAIT_SECONDS: Final = 15.0
 """How long a caller waits for another one's refresh."""
 _SETTLE_SECONDS: Final = 30.0
 """With the 25 that a provider has for its answer, well below the 90 of the lease."""
-_POLL_SECONDS: Final = 0.2
+_POLL_SECONDS: Final = (0.1, 1.6)
+"""Between two questions: the first time, and at most."""
 _REFRESHES: Final[set[asyncio.Task[Response]]] = set()
 _API_KEY: Final = re.compile(r"[!-~]{1,4096}")
 """It goes into a header: visible ASCII characters, and nothing that could end one."""
@@ -55,18 +56,7 @@ _USE: Final = "integrations:use"
 async def list_integrations(request: Request) -> Response:
     integrations = services_of(request).integrations
     document = await _call(request, "read_integrations", {"p_permission": encode("integrations:read")})
-    items = []
-    for item in document["items"]:
-        for sealed, place in sealed_credentials(document, item):
-            try:
-                secret = integrations.open(item["provider"], sealed, place, _salt(document))
-            except UnreadableCredential:
-                item["state"] = "unreadable"
-                continue
-            if item["base_url"] not in (None, split_base_url(item["provider"], secret)[0]):
-                item["state"] = "unreadable"  # somebody has written another address beside it
-        del item["credentials"]
-        items.append(item)
+    items = await asyncio.to_thread(_without_credentials, integrations, document)  # others wait for no cipher
     providers: list[Json] = [
         {
             "provider": provider.name,
@@ -78,6 +68,23 @@ async def list_integrations(request: Request) -> Response:
         for provider in PROVIDERS.values()
     ]
     return _json({"items": items, "next": None, "providers": providers})
+
+
+def _without_credentials(integrations: Integrations, document: Mapping[str, Any]) -> list[Json]:
+    """What may be shown of each integration: whether its credentials open, and not them."""
+    items: list[Json] = []
+    for item in document["items"]:
+        for sealed, place in sealed_credentials(document, item):
+            try:
+                secret = integrations.open(item["provider"], sealed, place, _salt(document))
+            except UnreadableCredential:
+                item["state"] = "unreadable"
+                continue
+            if item["base_url"] not in (None, split_base_url(item["provider"], secret)[0]):
+                item["state"] = "unreadable"  # somebody has written another address beside it
+        del item["credentials"]
+        items.append(item)
+    return items
 
 
 async def put_integration(request: Request) -> Response:
@@ -98,7 +105,7 @@ async def put_integration(request: Request) -> Response:
         raise Problem("conflict", "This provider is connected by authorizing it, not with a key.")
     if base_url is not None:
         try:
-            await services.integrations.guard.check_url(_text(base_url))
+            await services.integrations.guard.check_url(_text(base_url), on_behalf_of=prepared["tenant_id"])
         except OutboundRefused as refused:
             raise Problem.of_field("base_url", str(refused)) from None
     secret = with_base_url(secret, None if base_url is None else _text(base_url))
@@ -229,7 +236,7 @@ async def access_token(request: Request) -> Response:
     """A fresh access token. Whoever holds the lease refreshes it; all others wait until that is done."""
     services, provider = services_of(request), await _provider(request, _USE)
     name = provider.name
-    deadline = asyncio.get_running_loop().time() + WAIT_SECONDS
+    deadline, (pause, longest) = asyncio.get_running_loop().time() + WAIT_SECONDS, _POLL_SECONDS
     while True:
         found = await _call(request, "use_integration", {"p_provider": encode(name)})
         if not isinstance(provider, OAuthProvider):
@@ -243,9 +250,10 @@ async def access_token(request: Request) -> Response:
             raise Problem("integration_failed", "The access token has expired, and there is no refresh token.")
         if found["lease"] is not None:
             break
-        if asyncio.get_running_loop().time() > deadline:
-            raise Problem("provider_unavailable")
-        await asyncio.sleep(_POLL_SECONDS)
+        if asyncio.get_running_loop().time() + pause > deadline:
+            raise Problem("provider_unavailable", headers={"Retry-After": str(found["retry_after"] or 1)})
+        await asyncio.sleep(pause)
+        pause = min(pause * 2, longest)
     refresh = asyncio.create_task(_refresh(request, services, name, found))
     _REFRESHES.add(refresh)  # the event loop alone does not keep it
     refresh.add_done_callback(_REFRESHES.discard)
@@ -290,7 +298,15 @@ async def _refresh(request: Request, services: Services, name: str, found: Mappi
         await settle({})
         raise
     version, sealed = _sealed_tokens(services, found, tokens)
-    if not await settle({"p_key_version": encode(str(version))} | {k: v for k, v in sealed.items() if k != "p_scopes"}):
+    try:
+        stored = await settle(
+            {"p_key_version": encode(str(version))} | {k: v for k, v in sealed.items() if k != "p_scopes"}
+        )
+    except Problem:
+        # Not as long as the lease lasts: nobody else may be left with what nobody here has.
+        await _give_back(_client(services, name), tokens)
+        raise
+    if not stored:
         # Disconnected, or connected anew, while the provider was asked.
         await _give_back(_client(services, name), tokens)
         raise Problem("conflict", "The connection was changed at this moment. Ask again.")

@@ -14,8 +14,9 @@ select
     limena.csv_text(r.on_behalf_of_label) as on_behalf_of_label,
     limena.csv_text(r.entity_type) as entity_type,
     limena.csv_text(r.entity_id) as entity_id,
-    r.changes,
-    r.details,
+    -- JSON's own escape for what some spreadsheets split at (see csv_text): the value is the same.
+    replace(r.changes::text, ';', '\u003b') as changes,
+    replace(r.details::text, ';', '\u003b') as details,
     limena.csv_text(r.request_id) as request_id,
     host(r.ip) as ip,
     limena.csv_text(r.user_agent) as user_agent

@@ -1,5 +1,7 @@
 -- A text for a CSV file that a spreadsheet will open: what one would take for a formula gets an apostrophe in front,
--- also after spaces, quotes and characters that do not show, and in the full-width forms.
+-- also after spaces, quotes and characters that do not show, and in the full-width forms. And not at the beginning
+-- alone: where the comma is the decimal sign, spreadsheets split a .csv file at semicolons and line ends, whatever is
+-- quoted.
 --
 -- One expression of qualified names in SQL, so that PostgreSQL inlines it: an export runs it five times a row. The
 -- first condition is for speed, too: most values begin with a letter or a digit.
@@ -11,12 +13,22 @@ parallel safe
 security invoker
 as $$
 select case
-    when pg_catalog.ascii(p_text) operator(pg_catalog.>=) 65 and pg_catalog.ascii(p_text) operator(pg_catalog.<=) 126
+    when (
+        pg_catalog.ascii(p_text) operator(pg_catalog.>=) 65 and pg_catalog.ascii(p_text) operator(pg_catalog.<=) 126
         or pg_catalog.ascii(p_text) operator(pg_catalog.>=) 48 and pg_catalog.ascii(p_text) operator(pg_catalog.<=) 57
+    )
+    and pg_catalog.translate(p_text, E';\r\n', '') operator(pg_catalog.=) p_text
         then p_text
-    when p_text operator(pg_catalog.~) '^[\u0001-\u0020"''`\u007f-\u00a0\u00ad\u1680\u180e\u2000-\u200f\u2018-\u201f\u2028-\u202f\u205f-\u206f\u3000\ufeff\uff02\uff07]*[=+@\t\r\u2212\uff0b\uff0d\uff1d\uff20-]'
-        then '''' operator(pg_catalog.||) p_text
-    else p_text
+    else pg_catalog.regexp_replace(
+        pg_catalog.regexp_replace(
+            p_text,
+            '([;\r\n])([\u0001-\u0009\u000b\u000c\u000e-\u0020"''`\u007f-\u00a0\u00ad\u1680\u180e\u2000-\u200f\u2018-\u201f\u2028-\u202f\u205f-\u206f\u3000\ufeff\uff02\uff07]*[=+@\u2212\uff0b\uff0d\uff1d\uff20-])',
+            '\1''\2',
+            'g'
+        ),
+        '^([\u0001-\u0020"''`\u007f-\u00a0\u00ad\u1680\u180e\u2000-\u200f\u2018-\u201f\u2028-\u202f\u205f-\u206f\u3000\ufeff\uff02\uff07]*[=+@\t\r\u2212\uff0b\uff0d\uff1d\uff20-])',
+        '''\1'
+    )
 end
 $$;
 

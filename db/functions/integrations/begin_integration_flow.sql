@@ -22,6 +22,11 @@ declare
     v_context jsonb := limena_private.verified_context()::jsonb;
 begin
     perform limena.require('integrations:write');
+    -- Whoever begins anew has given up what they began before: a session has one flow a provider.
+    delete from limena.integration_flows as f
+    where f.tenant_id = (v_context ->> 'tenant_id')::uuid
+        and f.session_id = (v_context ->> 'session_id')::uuid
+        and f.provider = p_provider;
     insert into limena.integration_flows (
         tenant_id, id, provider, session_id, user_id, state_hash, key_version, ciphertext
     )
@@ -39,6 +44,6 @@ end;
 $$;
 
 comment on function limena.begin_integration_flow(text, uuid, bytea, integer, bytea) is
-'Notes that the current session connects a provider. Good once, for ten minutes. Raises 42501 without integrations:write.';
+'Notes that the current session connects a provider. Good once, for ten minutes, or until it begins anew. Raises 42501 without integrations:write.';
 
 grant execute on function limena.begin_integration_flow(text, uuid, bytea, integer, bytea) to limena_app;

@@ -1,7 +1,8 @@
 -- The tokens of an OAuth 2 provider, sealed, and, when the access token is about to expire, the lease to refresh it. No
 -- transaction stays open while the API talks to the provider: the lease stands in for a lock, for 90 seconds, longer
--- than the API waits for the provider and then for the database. Whoever comes meanwhile is told that it is busy, waits and asks again, so that a
--- refresh token is shown once, however many callers there are. A caller that dies leaves a lease that runs out.
+-- than the API waits for the provider and then for the database. Whoever comes meanwhile is told that it is busy, waits
+-- and asks again, so that a refresh token is shown once, however many callers there are. A caller that dies leaves a
+-- lease that runs out.
 --
 -- What an attacker would try: with SQL of their own and integrations:use, keep the lease, and so keep their own tenant
 -- from refreshing. What they can read is what read_integrations tells them.
@@ -93,12 +94,19 @@ begin
         'is_due', v_is_due,
         'expires_at', v_expires_at,
         'expires_in', ceil(extract(epoch from v_expires_at - clock_timestamp()))::integer,
-        'lease', v_lease
+        'lease', v_lease,
+        'retry_after', case
+            when v_lease is null and v_is_due then (
+                select greatest(ceil(extract(epoch from i.refresh_leased_until - clock_timestamp())), 1)::integer
+                from limena.integrations as i
+                where i.tenant_id = v_tenant_id and i.id = v_integration.id
+            )
+        end
     );
 end;
 $$;
 
 comment on function limena.use_integration(text) is
-'The sealed tokens of a connected provider. is_due: the access token is about to expire; lease: this caller refreshes it, null: another one does. Raises 42501 without integrations:use, P0002 when it is not connected.';
+'The sealed tokens of a connected provider. is_due: the access token is about to expire; lease: this caller refreshes it, null: another one does, for retry_after seconds more at most. Raises 42501 without integrations:use, P0002 when it is not connected.';
 
 grant execute on function limena.use_integration(text) to limena_app;

@@ -13,7 +13,7 @@ create policy integration_flows_insert_owner on limena.integration_flows
 for insert to limena_owner
 with check (true);
 
--- For take_integration_flow, stale_credentials, prune and erase_tenant.
+-- For begin_integration_flow, take_integration_flow, stale_credentials, prune and erase_tenant.
 drop policy if exists integration_flows_select_owner on limena.integration_flows;
 create policy integration_flows_select_owner on limena.integration_flows
 for select to limena_owner

@@ -49,7 +49,10 @@ select
         '22023 must say why, in 1 to 500 characters; column reason',
         'a reason is needed: ' || coalesce(left(r.reason, 5), 'NULL')
     )
-from (values (null), (''), ('  '), (repeat('x', 501)), (e'\n'), (e'two\nlines'), (u&'\200B'), (u&'\00A0'), ('.')) as r (reason);
+from
+    (
+        values (null), (''), ('  '), (repeat('x', 501)), (e'\n'), (e'two\nlines'), (u&'\200B'), (u&'\00A0'), ('.')
+    ) as r (reason);
 select
     is(
         tests.error_of(format('select limena_private.%s_tenant(%L, %L)', f.verb, t.id, 'abuse')),

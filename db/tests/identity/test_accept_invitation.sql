@@ -107,7 +107,8 @@ insert into answers
 values (
     'known',
     limena.accept_invitation(
-        p_token_hash => sha256('known'), p_password_hash => '$2b$12$' || repeat('b', 53), p_display_name => 'Other name',
+        p_token_hash => sha256('known'), p_password_hash => '$2b$12$' || repeat('b', 53),
+        p_display_name => 'Other name',
         p_secret_hash => tests.session_hash('b', 'viewer')
     )
 );

@@ -21,7 +21,8 @@ select results_eq(
     $$select tests.privileges_of('limena.invitations')$$,
     array[
         'limena_app: insert (tenant_id, id, email, role, token_hash, invited_by)',
-        'limena_app: select (tenant_id, id, email, role, invited_by, created_at, expires_at, accepted_at, withdrawn_at)',
+        'limena_app: select (tenant_id, id, email, role, invited_by, created_at, expires_at, accepted_at,'
+        ' withdrawn_at)',
         'limena_app: update (withdrawn_at)',
         'limena_readonly: select (tenant_id, id, email, role, invited_by, created_at, expires_at, accepted_at,'
         ' withdrawn_at)'
@@ -125,7 +126,8 @@ select is(
 );
 select is(
     tests.outcomes(
-        'update limena.invitations set withdrawn_at = now()', '{nobody, viewer, member, admin, owner, reader, writer, other}'
+        'update limena.invitations set withdrawn_at = now()',
+        '{nobody, viewer, member, admin, owner, reader, writer, other}'
     ),
     'nobody 0, viewer 0, member 0, admin 1, owner 1, reader 0, writer 1, other 0',
     'invitations:write withdraws those of its tenant'

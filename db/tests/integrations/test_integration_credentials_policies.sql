@@ -123,7 +123,9 @@ select is(
     tests.outcome('update limena.integration_credentials set key_version = 2'), '2', 'changes, for the rotation'
 );
 select is(tests.outcome(pg_temp.adding('a', tests.integration_id('a'))), '1', 'makes, for connecting and a refresh');
-select is(tests.outcome('delete from limena.integration_credentials'), '2', 'and deletes, for connecting and erase_tenant');
+select is(
+    tests.outcome('delete from limena.integration_credentials'), '2', 'and deletes, for connecting and erase_tenant'
+);
 
 -- What is recorded of it.
 set local role postgres;

@@ -1,6 +1,6 @@
 -- limena.begin_integration_flow(), take_integration_flow(), record_integration_failure(), and what prune() does.
 begin;
-select plan(17);
+select plan(18);
 
 select tests.make_tenants();
 select tests.make_api_key(p_tenant => 'a', p_name => 'writer', p_scopes => '{integrations:write}');
@@ -29,9 +29,17 @@ select is(
 select is(tests.outcomes(pg_temp.beginning('x'), '{writer}'), 'writer 23502', 'a key has no session, and begins none');
 
 select tests.enter_as('a', 'owner');
+select limena.begin_integration_flow('oidc', tests.id('flow', 'left'), sha256('left'), 1, tests.ciphertext('left'));
+select limena.begin_integration_flow('late', tests.id('flow', 'late'), sha256('late'), 1, tests.ciphertext('late'));
+select limena.begin_integration_flow('two', tests.id('flow', 'two'), sha256('two'), 1, tests.ciphertext('two'));
 select limena.begin_integration_flow('oidc', tests.id('flow', 'one'), sha256('one'), 1, tests.ciphertext('one'));
-select limena.begin_integration_flow('oidc', tests.id('flow', 'two'), sha256('two'), 1, tests.ciphertext('two'));
-select limena.begin_integration_flow('oidc', tests.id('flow', 'late'), sha256('late'), 1, tests.ciphertext('late'));
+set local role postgres;
+select results_eq(
+    'select f.provider from limena.integration_flows as f order by f.provider',
+    $$values ('late'), ('oidc'), ('two')$$,
+    'whoever begins anew has one flow a provider'
+);
+set local role limena_app;
 
 -- Another session of the same person, another person, another tenant, another provider.
 select limena.enter_session(sha256('second session'), tests.tenant_id('a'));
@@ -59,7 +67,7 @@ select is(
 select is(limena.take_integration_flow('oidc', sha256('one')), null, 'once');
 select
     is(
-        tests.outcomes('select limena.take_integration_flow(''oidc'', sha256(''two''))', '{viewer, member}'),
+        tests.outcomes('select limena.take_integration_flow(''two'', sha256(''two''))', '{viewer, member}'),
         'viewer 42501, member 42501',
         'without the permission nobody does'
     );
@@ -68,7 +76,7 @@ set local role postgres;
 update limena.integration_flows set expires_at = clock_timestamp()
 where id = tests.id('flow', 'late');
 set local role limena_app;
-select is(limena.take_integration_flow('oidc', sha256('late')), null, 'after ten minutes nobody does');
+select is(limena.take_integration_flow('late', sha256('late')), null, 'after ten minutes nobody does');
 select limena.record_integration_failure('oidc', 'denied');
 select tests.leave();
 

@@ -164,7 +164,7 @@ select is_empty(
             when 'limena_readonly' then p.polcmd <> 'r' or pg_get_expr(p.polqual, p.polrelid) !~ '^\(+(tenant_id|id) = ANY \(ARRAY\[\( SELECT (limena\.)?covered_tenant_id\(|^\(\( SELECT (limena\.)?covers_all\('
             else true
         end$$,
-    'a policy of limena_app asks for the context, limena_readonly''s for a declared access; limena_owner''s are plainly true'
+    'a policy of limena_app asks for the context, limena_readonly''s for a declared access; limena_owner''s are true'
 );
 select is_empty(
     $$select p.polrelid::regclass, p.polname
@@ -195,7 +195,7 @@ select results_eq(
         and (x.indisunique or x.indisexclusion)
         and x.indkey[0] <> t.attnum$$)$q$,
     array['api_keys_key_hash_key', 'invitations_token_hash_key', 'operator_access_ticket_hash_key', 'outbox_id_key'],
-    'it is the first of each primary and unique key; hashes of secrets and what tokens are made of are unique without it'
+    'it is the first of each primary and unique key; hashes of secrets and what tokens are made of need it not'
 );
 select is_empty(
     $$select c.oid::regclass
@@ -401,7 +401,8 @@ select results_eq(
         'invitations: tenant_id, id, role, invited_by, created_at, expires_at, accepted_at, withdrawn_at',
         'log_in_failures: failures, last_failed_at, blocked_until',
         'memberships: tenant_id, user_id, role, created_at',
-        'operator_access: tenant_id, id, covers_all, user_id, opened_by_xid, opened_at, expires_at, closed_at, session_id',
+        'operator_access: tenant_id, id, covers_all, user_id, opened_by_xid, opened_at, expires_at, closed_at,'
+        ' session_id',
         'outbox: tenant_id, id, template, created_at, attempts, due_at, delivered_at, abandoned_at, expires_at',
         'password_resets: id, user_id, created_at, expires_at, used_at',
         'permissions: name, description, works_when_frozen',

@@ -226,7 +226,8 @@ from (
         'audit: made.up: is not in limena.audit_actions'
     ),
     (
-        $$update limena_private.audited_tables set column_actions = '[["email", "user.moved"]]' where entity_type = 'user'$$,
+        $$update limena_private.audited_tables set column_actions = '[["email", "user.moved"]]'
+        where entity_type = 'user'$$,
         'audit: user.moved: is not in limena.audit_actions'
     ),
     (
