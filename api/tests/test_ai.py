@@ -248,7 +248,7 @@ def test_another_tenant_s_reservation_does_not_exist(api: Api, owner: httpx.Clie
     assert owner.delete(f"/api/v1/ai/reservations/{made}").status_code == 204
 
 
-def test_usage_by_day_model_user_and_key(owner: httpx.Client) -> None:
+def test_usage_by_day_model_user_and_key(api: Api, owner: httpx.Client) -> None:
     key = owner.post("/api/v1/api-keys", json={"name": "robot", "scopes": ["ai:use"]}).json()
     robot = {"Authorization": f"Bearer {key['key']}"}
     for model, headers in (("m-1", {}), ("m-2", {}), ("m-2", robot)):
@@ -292,6 +292,12 @@ def test_usage_by_day_model_user_and_key(owner: httpx.Client) -> None:
     assert rest["next"] is None
     for wrong in ({"by": "tenant"}, {"by": "model", "after": "'; drop"}, {"after": "m-1"}, {"limit": 0}):
         assert owner.get("/api/v1/ai/usage", params=wrong).status_code == 422
+
+    tenant_id = owner.get("/api/v1/me").json()["tenant"]["id"]
+    with api.database.connect() as connection:
+        connection.execute("update limena.ai_usage_days set day = day - 100 where tenant_id = %s", [tenant_id])
+    assert usage() == [], "older than three months"
+    assert len(usage(**{"from": "2020-01-01T00:00:00Z"})) == 1, "unless it is asked for"
 
 
 def test_the_export_has_every_call_and_is_on_record(api: Api, owner: httpx.Client) -> None:

@@ -31,6 +31,8 @@ ANYONE = {
 LAST = ("POST /api/v1/auth/logout", "POST /api/v1/auth/logout-all", "POST /api/v1/api-keys/revoke-all")
 """What ends sessions or keys is asked with some that nobody needs afterwards."""
 EVEN_FROZEN = ANYONE | {
+    "DELETE /api/v1/ai/reservations/{id}",
+    "POST /api/v1/ai/reservations/{id}/settle",
     "DELETE /api/v1/api-keys/{id}",
     "POST /api/v1/api-keys/revoke-all",
     "POST /api/v1/tenant/restore",

@@ -1,4 +1,5 @@
--- Out of the maintained sums: what it costs depends on days, callers and models, not on calls.
+-- Out of the maintained sums: what it costs depends on days, callers and models, not on calls. Callers choose the
+-- names of models, so without a beginning it is of the last three months.
 --
 -- Days come newest first, all else in the order of names and ids. A cursor is the last one shown.
 create or replace function limena.list_ai_usage(
@@ -69,7 +70,9 @@ begin
             ) as k
             where d.tenant_id = (select limena.current_tenant_id())
                 and d.calls > 0
-                and d.day >= coalesce((p_from at time zone 'UTC')::date, '-infinity')
+                and d.day >= coalesce(
+                    (p_from at time zone 'UTC')::date, (coalesce(p_to, limena.ai_clock()) at time zone 'UTC')::date - 92
+                )
                 and d.day < coalesce(p_to at time zone 'UTC', 'infinity')
                 and (v_by in ('day', 'model') or d.actor_type = v_by)
                 and (p_after is null or case v_by when 'day' then k.key < p_after else k.key > p_after end)
@@ -83,6 +86,6 @@ end;
 $$;
 
 comment on function limena.list_ai_usage(text, timestamptz, timestamptz, integer, text) is
-'AI calls of the current tenant, added up by day (UTC, newest first), model, user or api_key: key is the day, the model''s name or the id. from and to cut at days: from is inclusive, to is not. Raises 42501 without ai:read, 22023 for a bad value.';
+'AI calls of the current tenant, added up by day (UTC, newest first), model, user or api_key: key is the day, the model''s name or the id. from and to cut at days: from is inclusive, to is not; without from it is 92 days before to, or before today. Raises 42501 without ai:read, 22023 for a bad value.';
 
 grant execute on function limena.list_ai_usage(text, timestamptz, timestamptz, integer, text) to limena_app;

@@ -1,6 +1,6 @@
 -- limena.use_integration() and settle_refresh(): who gets a token, who refreshes it, and that nobody else does.
 begin;
-select plan(33);
+select plan(34);
 
 select tests.make_tenants();
 select tests.make_integration(
@@ -18,7 +18,12 @@ select tests.make_integration(
 select tests.make_api_key(p_tenant => 'a', p_name => 'user', p_scopes => '{integrations:use}');
 select tests.make_api_key(p_tenant => 'a', p_name => 'writer', p_scopes => '{integrations:write}');
 
-create function pg_temp.settle(p_lease timestamptz, p_tenant text default 'a', p_is_refused boolean default false)
+create function pg_temp.settle(
+    p_lease timestamptz,
+    p_tenant text default 'a',
+    p_is_refused boolean default false,
+    p_access_token text default 'refreshed access'
+)
 returns boolean
 language sql
 as $$
@@ -27,7 +32,7 @@ select limena.settle_refresh(
     p_integration_id => tests.integration_id(p_tenant, 'oidc'),
     p_lease => p_lease,
     p_key_version => 2,
-    p_access_token => case when not p_is_refused then tests.ciphertext('refreshed access') end,
+    p_access_token => case when not p_is_refused then tests.ciphertext(p_access_token) end,
     p_refresh_token => case when not p_is_refused then tests.ciphertext('rotated refresh') end,
     p_expires_in => 3600,
     p_is_refused => p_is_refused
@@ -104,7 +109,10 @@ select is(
 );
 set local role limena_auth;
 select is(pg_temp.settle((u.due ->> 'lease')::timestamptz), true, 'who has the lease stores') from used as u;
-select is(pg_temp.settle((u.due ->> 'lease')::timestamptz), false, 'once') from used as u;
+select is(pg_temp.settle((u.due ->> 'lease')::timestamptz), true, 'and is told so again') from used as u;
+select is(
+    pg_temp.settle((u.due ->> 'lease')::timestamptz, p_access_token => 'another'), false, 'but stores once'
+) from used as u;
 set local role postgres;
 select results_eq(
     $$select c.field, c.key_version, c.ciphertext from limena.integration_credentials as c
@@ -129,7 +137,9 @@ update used set later = limena.use_integration('oidc');
 select isnt(u.later ->> 'lease', null, 'a lease that ran out is given anew') from used as u;
 select tests.leave();
 set local role limena_auth;
-select is(pg_temp.settle((u.busy ->> 'lease')::timestamptz), false, 'the old one is worth nothing') from used as u;
+select is(
+    pg_temp.settle((u.busy ->> 'lease')::timestamptz, p_access_token => 'late'), false, 'the old one is worth nothing'
+) from used as u;
 
 -- Refused: it is marked, and nobody asks the provider again.
 select is(pg_temp.settle((u.later ->> 'lease')::timestamptz, 'a', true), true, 'a refusal is settled') from used as u;
