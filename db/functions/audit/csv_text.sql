@@ -17,7 +17,9 @@ select case
         pg_catalog.ascii(p_text) operator(pg_catalog.>=) 65 and pg_catalog.ascii(p_text) operator(pg_catalog.<=) 126
         or pg_catalog.ascii(p_text) operator(pg_catalog.>=) 48 and pg_catalog.ascii(p_text) operator(pg_catalog.<=) 57
     )
-    and pg_catalog.translate(p_text, E';\r\n', '') operator(pg_catalog.=) p_text
+    and pg_catalog.strpos(p_text, ';') operator(pg_catalog.=) 0
+    and pg_catalog.strpos(p_text, E'\r') operator(pg_catalog.=) 0
+    and pg_catalog.strpos(p_text, E'\n') operator(pg_catalog.=) 0
         then p_text
     else pg_catalog.regexp_replace(
         pg_catalog.regexp_replace(
