@@ -18,7 +18,7 @@ import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
 
-from limena import cli
+from limena import audit_commands, cli
 from limena.deploy import deploy
 from limena.embedded import PostgresServer, embedded_bin_dir, system_bin_dirs
 from support.databases import Database, create_database, drop_database
@@ -351,6 +351,22 @@ def test_a_tenant_that_was_taken_away_is_still_verified(superuser: Connection) -
     assert f"tenant {tenant}: seal 4 is not there: run limena audit verify" in found
 
 
+def test_the_doctor_reads_chains_without_their_rows_digests(superuser: Connection) -> None:
+    """They are 40 kB a seal: sorted with the seals they would be written to files."""
+    superuser.execute(
+        f"""
+        insert into limena.audit_seals
+        select r.*
+        from generate_series(1, 200) as g
+        join limena.audit_seals as s on s.tenant_id = {A} and s.number = 2
+        cross join jsonb_populate_record(s, jsonb_build_object('tenant_id', gen_random_uuid(), 'number', g)) as r
+        """.encode()
+    )
+    plan = one(superuser, "explain (analyze, buffers, format json) select limena.check_audit_log()")[0]["Plan"]
+    assert plan["Actual Rows"] >= 200
+    assert plan["Temp Written Blocks"] == 0
+
+
 def test_cutting_off_the_last_run_shows_in_the_platforms_chain(superuser: Connection) -> None:
     superuser.execute("delete from limena.audit_seals where to_seq = (select max(to_seq) from limena.audit_seals)")
     assert "seal missing" in kinds(superuser, f"'{PLATFORM}'")
@@ -630,6 +646,16 @@ def test_the_command_line_verifies(
             assert cli.main(arguments) == 1
             assert f"tenant {tenant}: row altered: seal 2, row {seq} (x.x)" in capfd.readouterr().out
         superuser.execute("update limena.audit_logs set action = 'access.denied' where seq = %s", [seq])
+        # What is wrong with the whole is told once, also where the last piece of seals was a full one.
+        superuser.execute(
+            "insert into limena.audit_logs (tenant_id, occurred_at, seq, id, action, actor_type)"
+            " values (%s, date_trunc('month', now()), -7, gen_random_uuid(), 'x.x', 'system')",
+            [tenant],
+        )
+        monkeypatch.setattr(audit_commands, "SEGMENTS_AT_ONCE", 2)
+        assert cli.main(["audit", "verify", "--tenant", str(tenant)]) == 1
+        assert capfd.readouterr().out.count("row added") == 1
+        superuser.execute("delete from limena.audit_logs where seq = -7")
         assert cli.main(["audit", "verify", "--tenant", PLATFORM[:-1] + "9"]) == 1
         out = tmp_path / "log.csv"
         export = ["audit", "export", "--tenant", str(tenant), "--reason", "an auditor asked", "--out", str(out)]

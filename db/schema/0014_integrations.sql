@@ -52,7 +52,7 @@ comment on table limena.integrations is 'What a tenant has connected, one a prov
 comment on column limena.integrations.base_url is 'Of a provider whose address the tenant chooses.';
 comment on column limena.integrations.changed_by is 'Who connected or disconnected it last.';
 comment on column limena.integrations.failed_at is 'Since when the provider refuses the refresh token: it was revoked there, or has expired.';
-comment on column limena.integrations.revocation is 'What became of the tokens at the provider when it was disconnected; NULL: nobody knows, because the API was asked about it last and died, or is waiting for the provider.';
+comment on column limena.integrations.revocation is 'What became of the tokens at the provider when it was disconnected; NULL: nobody knows, because the provider has not answered yet or the API died before it recorded the answer.';
 comment on column limena.integrations.refresh_leased_until is 'Until when one caller alone may show the refresh token to the provider. Its value is that caller''s proof, and a new connection takes it away.';
 
 create table limena.integration_credentials (
