@@ -3,6 +3,7 @@
 import time
 import uuid
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import Any
 
@@ -162,6 +163,21 @@ def test_a_held_row_holds_up_its_tenant_alone(api: Api, owner: httpx.Client) -> 
         assert time.monotonic() - begun < 3
         assert owner.delete(f"/api/v1/ai/reservations/{uuid.uuid4()}").status_code == 404, "an unknown one needs no row"
         assert reserve(other).status_code == 201
+
+        # Calls that wait have half of the connections together.
+        waiting = (
+            "select count(*) from pg_stat_activity"
+            " where datname = current_database() and usename = 'limena_app' and wait_event_type = 'Lock'"
+        )
+        with ThreadPoolExecutor(12) as callers:
+            answers = [callers.submit(reserve, owner) for _ in range(12)]
+            most = 0
+            while not all(answer.done() for answer in answers):
+                row = connection.execute(waiting).fetchone()
+                most = max(most, row[0] if row else 0)
+                connection.execute("select pg_stat_clear_snapshot(), pg_sleep(0.02)")
+        assert {answer.result().status_code for answer in answers} == {503}
+        assert 0 < most <= 5, "of ten (LIMENA_APP_POOL_SIZE)"
 
 
 def test_who_gets_no_call_waits_for_nobody(api: Api, owner: httpx.Client) -> None:
