@@ -320,7 +320,8 @@ $$;
 
 -- For the attacks of db/tests/attacks: what the current role gets to see that is not tenant p_mine's (NULL: at all), as
 -- 'table rows, …'; '' when that is nothing. Every table, partition and view of limena is asked; a refusal is nothing.
--- (Names are qualified here and there: some attacks put others in front.)
+-- (Names are qualified here and there, operators too, and IS DISTINCT FROM looks for one: some attacks put others in
+-- front.)
 create function tests.loot(p_mine text default null)
 returns text
 language plpgsql
@@ -339,10 +340,15 @@ begin
                     where a.attrelid = c.oid
                         and a.attname = 'tenant_id'
                         and not a.attisdropped
-                ) then format('t.tenant_id is distinct from %L', tests.tenant_id(p_mine))
-                when c.relname = 'tenants' then format('t.id is distinct from %L', tests.tenant_id(p_mine))
+                ) then format(
+                    '(%1$L is null or t.tenant_id is null or t.tenant_id operator(pg_catalog.<>) %1$L)',
+                    tests.tenant_id(p_mine)
+                )
+                when c.relname = 'tenants' then format(
+                    '(%1$L is null or t.id operator(pg_catalog.<>) %1$L)', tests.tenant_id(p_mine)
+                )
                 when c.relname in ('users', 'sessions', 'session_uses') then format(
-                    't.%I <> all (%L)',
+                    't.%I operator(pg_catalog.<>) all (%L)',
                     case when c.relname = 'users' then 'id' else 'user_id' end,
                     array(
                         select tests.user_id(p_mine, r.role)
