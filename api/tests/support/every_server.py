@@ -1,7 +1,8 @@
 """Runs the tests on the embedded PostgreSQL and, at the same time, on each one that the system has.
 
 What needs no server runs once, and so do the files of `ONCE`, which are about processes, sockets and files: those are a
-run of their own beside the others. Everything that SQL decides runs everywhere. The first run writes to the terminal as
+run of their own beside the others. The files of `HTTP`, which are about what Python makes of PostgreSQL's answers, run
+on the embedded server; everything that SQL decides runs everywhere. The first run writes to the terminal as
 it goes; what the others have to say follows at the end. Refuses to pass over a server: one that was found and could not
 be tested fails the whole.
 """
@@ -39,6 +40,24 @@ ONCE = (
     "test_serve",
     "test_worker",
 )
+HTTP = (
+    "test_admin",
+    "test_ai",
+    "test_attacks_can_fail",
+    "test_auth",
+    "test_database_down",
+    "test_devices",
+    "test_doctor",
+    "test_http",
+    "test_http_secrets",
+    "test_integrations",
+    "test_leaving",
+    "test_mail",
+    "test_master_keys",
+    "test_members",
+    "test_passwords",
+    "test_secrets_at_rest",
+)
 
 
 def _runs() -> Iterator[tuple[str, str, list[str]]]:
@@ -46,11 +65,12 @@ def _runs() -> Iterator[tuple[str, str, list[str]]]:
     once = [f"api/tests/{name}.py" for name in ONCE]
     without = [f"--ignore={path}" for path in once]
     embedded = PostgresServer(CHECKOUT, embedded_bin_dir()).version
-    yield "what SQL decides", f"{embedded} (embedded)", ["--server=embedded", *without]
+    yield "what SQL decides, and HTTP", f"{embedded} (embedded)", ["--server=embedded", *without]
     yield "processes, sockets and files", f"{embedded} (embedded)", ["--server=embedded", *once]
     for bin_dir in system_bin_dirs():
         version = PostgresServer(CHECKOUT, bin_dir).version
-        yield "what SQL decides", f"{version} ({bin_dir})", [f"--server={bin_dir}", "--only-with-server", *without]
+        needless = [*without, *(f"--ignore=api/tests/{name}.py" for name in HTTP)]
+        yield "what SQL decides", f"{version} ({bin_dir})", [f"--server={bin_dir}", "--only-with-server", *needless]
 
 
 def main(arguments: list[str]) -> int:
