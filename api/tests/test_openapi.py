@@ -274,7 +274,7 @@ def test_each_answer_is_as_documented(
 ) -> None:
     response = succeed(api, owner, provider, endpoint)
     documented = operations(document)[endpoint.label]["responses"][str(response.status_code)]
-    assert response.status_code == endpoint.status
+    assert response.status_code == endpoint.status, response.text
     if "content" not in documented:
         assert response.content == b""
         return
