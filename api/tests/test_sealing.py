@@ -662,8 +662,9 @@ def test_the_command_line_verifies(
         assert cli.main(export) == 0
         rows = one(superuser, f"select count(*) from limena.audit_logs where tenant_id = {A}")
         with out.open(newline="", encoding="utf-8") as file:
-            written = list(csv.DictReader(file))
+            written = list(csv.DictReader(file, strict=True))
         assert len(written) == rows - 1  # the access was closed afterwards
+        assert out.read_bytes().count(b"\r\n") == len(written) + 1, "each record ends in CR LF"
         assert out.stat().st_mode & 0o077 == 0
         assert any("an auditor asked" in row["details"] for row in written)
         assert cli.main(export) == 1, "a file that is there is not written over"
