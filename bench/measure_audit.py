@@ -222,6 +222,7 @@ def csv_export_memory(bench: Bench) -> dict[str, Any]:
                 ).fetchall()
             backends = [pid for (pid,) in found]
             idle_backends = max(_memory(pid, "RssAnon") for pid in backends)
+            size = 0
             peaks: dict[str, float] = {}
             backend_peaks: dict[str, float] = {}
             for reader, pause in (("fast", 0.0), ("slow", 0.02)):
