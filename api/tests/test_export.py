@@ -3,8 +3,10 @@
 import csv
 import io
 import json
+import re
 import socket
 import time
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlsplit
@@ -32,7 +34,15 @@ def export(api: Api, key: str, **query: str) -> list[dict[str, str]]:
     assert response.headers["content-disposition"] == 'attachment; filename="audit-log.csv"'
     reader = csv.DictReader(io.StringIO(response.content.decode("utf-8"), newline=""), strict=True)
     assert reader.fieldnames == FIELDS
-    return list(reader)
+    rows = list(reader)
+    assert record_ends(response.content) == {b"\r\n": 1 + len(rows)}
+    return rows
+
+
+def record_ends(content: bytes) -> Counter[bytes]:
+    """How the records of a CSV file end, and how many of each: what stands where a quoted field is over."""
+    outside = b"".join(content.split(b'"')[::2])
+    return Counter(re.findall(rb"\r\n|\r|\n", outside))
 
 
 def listed(api: Api, key: str, **query: str) -> list[dict[str, Any]]:
@@ -153,7 +163,8 @@ SPLIT = {
 
 def test_what_a_spreadsheet_would_take_for_a_formula(api: Api, key: str) -> None:
     """In each field that somebody from outside has a say in."""
-    harmless = ("plain", "a=b", "1-1", "é", "\U0001f600", "two\r\nlines", 'say "hi", twice', "", "x; y=1;", "x=1\n")
+    lines = ("two\r\nlines", "two\nlines", "two\rlines", "x=1\n", "x\r\n", "x\r", 'x"\r\n', "x\n\n")
+    harmless = ("plain", "a=b", "1-1", "é", "\U0001f600", 'say "hi", twice', "", "x; y=1;", *lines)
     texts = (*FORMULAS, *SPLIT, *harmless)
     with api.database.connect() as connection:
         for text in texts:

@@ -23,6 +23,6 @@ end;
 $$;
 
 comment on function limena.export_ai_usage(timestamptz, timestamptz) is
-'Each AI call of the current tenant as a CSV file, newest first. from is inclusive, to is not. Raises 42501 without audit:export and ai:read.';
+'Each AI call of the current tenant as a CSV file (RFC 4180), newest first. from is inclusive, to is not. Raises 42501 without audit:export and ai:read.';
 
 grant execute on function limena.export_ai_usage(timestamptz, timestamptz) to limena_app;

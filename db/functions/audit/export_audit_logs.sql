@@ -39,6 +39,6 @@ end;
 $$;
 
 comment on function limena.export_audit_logs(text, uuid, text, text, timestamptz, timestamptz) is
-'The audit log of the current tenant as a CSV file, newest first. from is inclusive, to is not. Texts that a spreadsheet would take for formulas begin with an apostrophe. Raises 42501 without audit:export.';
+'The audit log of the current tenant as a CSV file (RFC 4180), newest first. from is inclusive, to is not. Texts that a spreadsheet would take for formulas begin with an apostrophe. Raises 42501 without audit:export.';
 
 grant execute on function limena.export_audit_logs(text, uuid, text, text, timestamptz, timestamptz) to limena_app;

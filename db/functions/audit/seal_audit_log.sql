@@ -47,17 +47,15 @@ begin
     delete from limena_private.audit_fences as f where f.seq < v_fence;
 
     if v_fence > v_done then
+        -- Counted from the first row that is worth a run, however many numbers before it were drawn and rolled back.
         select min(l.seq) into v_first
         from limena.audit_logs as l
-        where l.seq + 0 > v_done and l.seq + 0 <= v_fence;
-        v_to := least(v_fence, v_first + 20000);
+        where l.seq + 0 > v_done
+            and l.seq + 0 <= v_fence
+            and not (l.action = 'audit_log.sealed' and l.tenant_id = limena_private.platform_tenant_id());
 
-        if exists (
-            select from limena.audit_logs as l
-            where l.seq + 0 > v_done
-                and l.seq + 0 <= v_to
-                and not (l.action = 'audit_log.sealed' and l.tenant_id = limena_private.platform_tenant_id())
-        ) then
+        if v_first is not null then
+            v_to := least(v_fence, v_first + 20000);
             for v_segment in
                 select
                     r.tenant_id,
