@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -15,10 +16,11 @@ from typing import Any, Final
 
 import psycopg
 
-from bench.harness import Bench, Database, Sides, compare
+from bench.harness import Bench, Database, Sides, compare, free_port
 
 _BULK_ROWS: Final = 1000
 _EXPORTED_ROWS: Final = 200_000
+_MANY_ROWS: Final = 1_000_000
 _CHUNK: Final = 262_144
 
 _INSERT: Final = """
@@ -130,7 +132,8 @@ def _fill(database: Database, rows: int) -> None:
         connection.execute("vacuum analyze limena.audit_logs")
 
 
-def _download(port: int, key: str) -> tuple[float, int]:
+def _download(port: int, key: str, pause: float = 0.0) -> tuple[float, int]:
+    """The export's time and size; with a pause (seconds) after each chunk that was read."""
     request = urllib.request.Request(
         f"http://127.0.0.1:{port}/api/v1/audit-logs.csv", headers={"Authorization": f"Bearer {key}"}
     )
@@ -138,6 +141,8 @@ def _download(port: int, key: str) -> tuple[float, int]:
     with urllib.request.urlopen(request, timeout=600) as answer:
         while chunk := answer.read(_CHUNK):
             size += len(chunk)
+            if pause:
+                time.sleep(pause)
     return time.perf_counter() - started, size
 
 
@@ -162,10 +167,84 @@ def csv_export(bench: Bench) -> dict[str, Any]:
             subprocess.run(psql, check=True, capture_output=True)
             beside = time.perf_counter() - started
             written = os.path.getsize(f"{folder}/log.csv")
-            if abs(written - size) > 100_000:
+            # psql ends a record with one byte, the answer with two.
+            if abs(written + _EXPORTED_ROWS - size) > 100_000:
                 raise RuntimeError(f"the answer has {size} bytes, psql's file {written}")
-            sides.append(({"mb_per_second": size / seconds / 1e6}, {"mb_per_second": written / beside / 1e6}))
+            sides.append(({"mb_per_second": written / seconds / 1e6}, {"mb_per_second": written / beside / 1e6}))
     return compare(sides, "mb_per_second")
+
+
+class _Peak(threading.Thread):
+    """The most memory of its own that a process had between `start` and `stop`, looked at every 5 milliseconds."""
+
+    def __init__(self, pid: int) -> None:
+        super().__init__(daemon=True)
+        self._pid: Final = pid
+        self._is_over: Final = threading.Event()
+        self.mib = 0.0
+
+    def run(self) -> None:
+        while not self._is_over.wait(0.005):
+            self.mib = max(self.mib, _memory(self._pid, "RssAnon"))
+
+    def stop(self) -> float:
+        self._is_over.set()
+        self.join()
+        return self.mib
+
+
+def _memory(pid: int, field: str) -> float:
+    """In MiB, as Linux counts it: `VmRSS` all that is resident, `VmHWM` the most of that since the count was reset,
+    `RssAnon` without files and without what is shared with other processes."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    line = next(line for line in status.splitlines() if line.startswith(f"{field}:"))
+    return int(line.split()[1]) / 1024
+
+
+def _reset_peak(pid: int) -> None:
+    Path(f"/proc/{pid}/clear_refs").write_text("5")
+
+
+def csv_export_memory(bench: Bench) -> dict[str, Any]:
+    """The most resident memory of the API's process while it exports 1,000,000 rows, beside the same process before: to
+    a client that reads as fast as it can, and to one that reads 256 KiB and pauses. above_idle_mib is the difference;
+    postgres_mib is the private memory of the PostgreSQL process that copies, idle and at its most."""
+    port = free_port()
+    with bench.database() as database:
+        _fill(database, _MANY_ROWS)
+        api = database.start_api(port)
+        try:
+            idle = _memory(api.pid, "VmRSS")
+            with psycopg.connect(database.dsn(), autocommit=True) as connection:
+                found = connection.execute(
+                    "select pid from pg_stat_activity"
+                    " where datname = current_database() and application_name = 'limena export'"
+                ).fetchall()
+            backends = [pid for (pid,) in found]
+            idle_backends = max(_memory(pid, "RssAnon") for pid in backends)
+            size = 0
+            peaks: dict[str, float] = {}
+            backend_peaks: dict[str, float] = {}
+            for reader, pause in (("fast", 0.0), ("slow", 0.02)):
+                _reset_peak(api.pid)
+                watched = [_Peak(pid) for pid in backends]
+                for one in watched:
+                    one.start()
+                _, size = _download(port, database.demo["api_key"], pause)
+                backend_peaks[reader] = max(one.stop() for one in watched)
+                peaks[reader] = _memory(api.pid, "VmHWM")
+        finally:
+            api.terminate()
+            api.wait(timeout=30)
+    if size < _MANY_ROWS * 300:
+        raise RuntimeError(f"the answer has {size} bytes: that is not all of it")
+    return {
+        **compare([({"mib": max(peaks.values())}, {"mib": idle})], "mib"),
+        "above_idle_mib": {reader: round(peak - idle, 1) for reader, peak in peaks.items()},
+        "postgres_mib": {"idle": round(idle_backends, 1)}
+        | {reader: round(peak, 1) for reader, peak in backend_peaks.items()},
+        "exported_mib": round(size / 1024**2, 1),
+    }
 
 
 def _hash_of(key: str) -> str:
@@ -177,4 +256,7 @@ def _hash_of(key: str) -> str:
     return parsed.hex()
 
 
-MEASUREMENTS: Final = (audited_insert, audited_bulk_insert, sealing_beside_writers, csv_export)
+MEASUREMENTS: Final = (
+    *(audited_insert, audited_bulk_insert, sealing_beside_writers, csv_export),
+    *((csv_export_memory,) if sys.platform == "linux" else ()),  # which tells in /proc
+)

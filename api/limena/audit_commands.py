@@ -88,8 +88,9 @@ def export(dsn: str, tenant_id: UUID, reason: str, out: Path | None, stdout: Bin
         try:
             connection.execute(_WHOLE)
             with connection.cursor().copy(_COPY) as copy:
-                for chunk in copy:
-                    file.write(chunk)
+                for row in copy:  # a message each, which ends in a line feed; RFC 4180 wants CR LF
+                    file.write(row[:-1])
+                    file.write(b"\r\n")
         finally:
             connection.execute(_CLOSE)
 

@@ -81,6 +81,8 @@ _WAITING_PER_CONNECTION: Final = 20
 """How many may wait for each connection of a pool. The next one is told at once that there is none."""
 
 _COPY_CHUNK_BYTES: Final = 65_536
+_CR: Final = 13
+_LF: Final = 10
 
 ConnectionT = TypeVar("ConnectionT", bound=AsyncConnection[Any])
 
@@ -136,8 +138,9 @@ class CallConnection(AsyncConnection[TupleRow]):
         return results[0].get_value(0, 0) if results[0].ntuples else None
 
     async def copy_out(self, statement: LiteralString) -> AsyncIterator[bytes]:
-        """What a `COPY … TO STDOUT` writes, in pieces of about 64 KiB; afterwards the transaction is still open. Raises
-        `SqlError`, or `psycopg.OperationalError` when the connection broke."""
+        """What a `COPY … TO STDOUT (format csv)` writes, in pieces of about 64 KiB, with CR LF at the end of each
+        record (RFC 4180); afterwards the transaction is still open. Raises `SqlError`, or `psycopg.OperationalError`
+        when the connection broke."""
         _check(await self.wait(self._start(statement.encode("ascii"))))
         is_over = False
         while not is_over:
@@ -166,12 +169,17 @@ class CallConnection(AsyncConnection[TupleRow]):
 
     def _read_copy(self) -> PQGen[tuple[bytes, bool]]:
         """What has arrived, up to a chunk of it, and whether that was all. It waits for the socket only where it has
-        nothing to show."""
+        nothing to show.
+
+        PostgreSQL sends a message a row, and libpq hands over whole messages: the last byte of each is the line feed
+        that ends a record, any other one stands within quotes. So nothing of a row need be looked at."""
         chunk = bytearray()
         while len(chunk) < _COPY_CHUNK_BYTES:
             size, data = self.pgconn.get_copy_data(1)
             if size > 0:
                 chunk += data
+                chunk[-1] = _CR  # in place of the line feed
+                chunk.append(_LF)
             elif size < 0:
                 return bytes(chunk), True
             elif chunk:

@@ -448,9 +448,9 @@ SCHEMAS: Final[Mapping[str, dict[str, Json]]] = {
         {
             "items": {"type": "array", "items": _ref("TenantUsage")},
             "next": _or_null({"type": "string", "description": "Give it as `after` for the next page."}),
-            "days": _DAYS,
+            "days": _or_null(_DAYS),
         },
-        "A page of tenants, and the last 30 days of all of them together.",
+        "A page of tenants; with `trend` the last 30 days of all of them together.",
     ),
     "User": _object({"id": _ID, "email": _TEXT, "display_name": _TEXT}),
 }
@@ -484,6 +484,7 @@ FIELDS: Final[Mapping[str, Mapping[str, Json]]] = {
         "description": "By what. Without it: tokens.",
         "enum": ["tokens", "percent", "calls", "created"],
     },
+    "trend": {"description": "Whether to add up the last 30 days of all tenants together. Without it: no."},
     "by": {"description": "What to add up by. Without it: day.", "enum": ["day", "model", "user", "api_key"]},
     "limit": {"description": "How many items a page has at most.", "minimum": 1, "maximum": 200},
     "after": {"description": "The `next` of the page before."},

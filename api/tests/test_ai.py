@@ -323,7 +323,8 @@ def test_the_export_has_every_call_and_is_on_record(api: Api, owner: httpx.Clien
     answer = owner.get("/api/v1/ai/usage.csv")
     assert answer.status_code == 200
     assert answer.headers["content-type"].startswith("text/csv")
-    head, newest, oldest = answer.text.splitlines()
+    head, newest, oldest, nothing = answer.text.split("\r\n")
+    assert nothing == "", "each record ends in CR LF"
     assert (
         head == "tenant_id,id,occurred_at,actor_type,actor_id,model,outcome,prompt_tokens,completion_tokens,latency_ms"
     )

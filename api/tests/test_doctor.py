@@ -140,6 +140,82 @@ def test_an_old_snapshot_is_found(database: Database, env: Environment, monkeypa
         assert not [line for line in find_problems(env) if line.startswith(f"vacuum: process {pid} ")]
 
 
+def vacuum(findings: list[str]) -> list[str]:
+    """What holds back vacuum, sessions apart: the server has others."""
+    return [line for line in findings if line.startswith("vacuum: ") and " process " not in line]
+
+
+@pytest.fixture
+def prepared(database: Database) -> Iterator[str]:
+    """A transaction that its session has left behind."""
+    name = "it's mine"
+    quoted = name.replace("'", "''")
+    with database.connect(autocommit=False) as connection:
+        connection.execute("select limena_private.record_event(p_tenant_id => null, p_action => 'access.denied')")
+        connection.execute(f"prepare transaction '{quoted}'".encode())
+        connection.commit()
+    yield name
+    superuser(database, f"rollback prepared '{quoted}'")
+
+
+def test_a_transaction_that_is_prepared_and_stays_is_found(
+    database: Database, env: Environment, prepared: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert vacuum(find_problems(env)) == [], "not before it is old"
+    monkeypatch.setattr(doctor, "_OLD_SNAPSHOT_SECONDS", 0)
+    # The log cannot be sealed meanwhile.
+    superuser(
+        database,
+        "select limena_private.record_event(p_tenant_id => null, p_action => 'access.denied')",
+        "select limena.seal_audit_log()",
+        "update limena_private.audit_fences set made_at = now() - interval '1 hour'",
+    )
+    found = find_problems(env)
+    assert [re.sub(r"\d\d:\d\d:\d\d", "…", line) for line in vacuum(found)] == [
+        "vacuum: the transaction 'it''s mine' has been prepared for …: commit it or roll it back"
+    ]
+    assert [line for line in found if line.startswith("audit log: rows have waited since ")]
+
+
+@pytest.fixture
+def slot(database: Database) -> Iterator[str]:
+    """What a subscriber that is gone leaves behind."""
+    name = f"forgotten_in_{database.name}"
+    superuser(database, f"select pg_create_logical_replication_slot('{name}', 'pgoutput')")
+    yield name
+    superuser(database, f"select pg_drop_replication_slot('{name}')")
+
+
+def test_a_slot_that_nobody_reads_is_found(env: Environment, slot: str) -> None:
+    assert vacuum(find_problems(env)) == [f"vacuum: the replication slot {slot} holds back vacuum, and nobody reads it"]
+
+
+def test_a_log_that_nobody_seals_is_found(database: Database, env: Environment) -> None:
+    superuser(
+        database,
+        "select limena_private.record_event(p_tenant_id => null, p_action => 'access.denied')",
+        "update limena.audit_logs set occurred_at = occurred_at - interval '25 hours' where action = 'access.denied'",
+    )
+    assert find_problems(env) == ["audit log: rows of more than a day ago are not sealed: no limena worker runs"]
+
+
+def test_numbers_that_sealing_cannot_rely_on_are_found(database: Database, env: Environment) -> None:
+    superuser(database, "alter sequence limena.audit_logs_seq_seq cache 32")
+    found = find_problems(env)
+    assert "audit log: the sequence of the log hands out numbers in batches, which sealing does not allow for" in found
+
+
+def test_a_function_beside_limena_that_anyone_may_use_is_found(database: Database, env: Environment) -> None:
+    superuser(
+        database,
+        "create schema product",
+        "create function product.look() returns bigint language sql security definer"
+        " as 'select count(*) from limena.users'",
+    )
+    found = [line for line in find_problems(env) if line.startswith("functions: product.look(): ")]
+    assert len(found) == 1
+
+
 @pytest.fixture
 def setting_of_a_role(database: Database) -> Iterator[str]:
     setting = f'alter role limena_app in database "{database.name}"'

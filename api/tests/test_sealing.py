@@ -19,7 +19,6 @@ import pytest
 from psycopg.conninfo import make_conninfo
 
 from limena import audit_commands, cli
-from limena.deploy import deploy
 from limena.embedded import PostgresServer, embedded_bin_dir, system_bin_dirs
 from support.databases import Database, create_database, drop_database
 from support.fixtures import FORGETFUL
@@ -144,6 +143,10 @@ def test_an_altered_value_is_named(superuser: Connection, column: str) -> None:
 
 
 TAMPERING: dict[str, tuple[str, set[str]]] = {
+    "a value is altered": (
+        f"update limena.audit_logs set actor_label = 'mallory' where seq = {ROW % 700}",
+        {"row altered"},
+    ),
     "a row is deleted": (f"delete from limena.audit_logs where seq = {ROW % 700}", {"row missing"}),
     "the first row is deleted": (f"delete from limena.audit_logs where seq = {ROW % 0}", {"row missing"}),
     "a row is added with a number of its own": (
@@ -373,7 +376,8 @@ def test_cutting_off_the_last_run_shows_in_the_platforms_chain(superuser: Connec
 
 
 def test_every_row_ends_up_in_exactly_one_seal(fresh_database: Callable[[], Database]) -> None:
-    """Writers, aborted subtransactions, transactions that abort, one that is prepared and stays, and two sealers."""
+    """Writers, aborted subtransactions, transactions that abort, one that is prepared and stays, and two sealers. What
+    came after the prepared one's numbers waits for it, however many sessions end and however often the sealers run."""
     database = fresh_database()
     with database.connect() as connection:
         connection.execute("select tests.make_tenants()")
@@ -413,16 +417,21 @@ def test_every_row_ends_up_in_exactly_one_seal(fresh_database: Callable[[], Data
     threads += [threading.Thread(target=guarded(keep_sealing)) for _ in range(2)]
     for thread in threads:
         thread.start()
-    with database.connect(autocommit=False) as holding, database.connect() as looking:
-        make_rows(holding, 5)  # has an id and numbers of its own, and is not over
+    with database.connect(autocommit=False) as holding:
+        make_rows(holding, 5)  # their numbers are drawn, and they are not there yet
         held = one(holding, "select max(seq) from limena.audit_logs")
-        while one(looking, "select last_value from limena.audit_logs_seq_seq") < held + 3000 and not failures:
-            stop.wait(0.02)
-        assert one(looking, "select coalesce(max(to_seq), 0) from limena.audit_seals") < held
+        holding.execute("prepare transaction 'held'")
         holding.commit()
-    stop.set()
-    for thread in threads:
-        thread.join()
+    with database.connect() as looking:
+        try:
+            while one(looking, "select last_value from limena.audit_logs_seq_seq") < held + 3000 and not failures:
+                stop.wait(0.02)
+            assert one(looking, "select coalesce(max(to_seq), 0) from limena.audit_seals") < held
+        finally:
+            looking.execute("commit prepared 'held'")
+            stop.set()
+            for thread in threads:
+                thread.join()
     assert failures == []
     assert seal(database) + seal(database) > 0
     with database.connect() as connection:
@@ -440,36 +449,10 @@ def test_every_row_ends_up_in_exactly_one_seal(fresh_database: Callable[[], Data
         assert row is not None
         assert row[0] > 1000
         assert row[1] == 0
+        assert one(connection, "select count(*) from limena.audit_seals where %s = any(seqs)", held) == 1
         assert one(connection, UNSEALED) == 0
         for tenant in (A, "tests.tenant_id('b')", f"'{PLATFORM}'"):
             assert findings(connection, tenant) == []
-
-
-@pytest.fixture
-def prepared(start_server: Callable[..., PostgresServer]) -> Database:
-    """On a server of its own, because transactions are prepared on none other."""
-    made = create_database(start_server(max_prepared_transactions="5"), "prepared")
-    deploy(made.dsn(), environment="development", echo=lambda line: None)
-    return made
-
-
-def test_a_prepared_transaction_is_waited_for(prepared: Database) -> None:
-    """Its rows are not there yet, its numbers are drawn: nothing up to them is sealed before it is over, however many
-    sessions end and however often the sealer runs."""
-    event = "select limena_private.record_event(p_tenant_id => null, p_action => 'access.denied')"
-    with prepared.connect(autocommit=False) as connection:
-        connection.execute(event.encode())
-        held = one(connection, "select max(seq) from limena.audit_logs")
-        connection.execute("prepare transaction 'held'")
-        connection.commit()
-    with prepared.connect() as connection:
-        connection.execute(event.encode())
-        seal(prepared)
-        assert one(connection, "select coalesce(max(to_seq), 0) from limena.audit_seals") < held
-        connection.execute("commit prepared 'held'")
-        seal(prepared)
-        assert one(connection, "select count(*) from limena.audit_seals where %s = any(seqs)", held) == 1
-        assert findings(connection, f"'{PLATFORM}'") == []
 
 
 def test_sealing_is_refused_where_it_would_not_hold(sealed: Database) -> None:
@@ -524,7 +507,10 @@ def test_a_restored_log_is_held_to_its_seals(sealed: Database, bin_dir: Path, ne
         with database.connect() as connection:
             assert one(connection, UNSEALED) == 0
             assert [findings(connection, tenant) for tenant in tenants] == [[], [], []]
-        for name in ("a row is deleted", "a partition is truncated", "a seal's digest is written anew"):
+        for name in (
+            *("a value is altered", "a row is deleted", "a row is added with a number of its own"),
+            *("two rows swap their contents", "a seal's digest is written anew", "a partition is truncated"),
+        ):
             statement, expected = TAMPERING[name]
             with database.connect(autocommit=False) as connection:
                 partition = f"limena.audit_logs_{datetime.now(UTC):%Y_%m}"
@@ -638,7 +624,11 @@ def test_the_command_line_verifies(
         "LIMENA_READONLY_DSN", make_conninfo(sealed.dsn("limena_readonly"), options="-c app.export_action=x.x")
     )
     assert cli.main(["audit", "verify"]) == 0
-    assert "intact" in capfd.readouterr().out
+    told = capfd.readouterr()
+    assert "intact" in told.out
+    with sealed.connect() as superuser:
+        seals = one(superuser, "select count(*) from limena.audit_seals")
+    assert f"[{'#' * 30}] {seals} of {seals}\n" in told.err, "the progress bar"
     with sealed.connect() as superuser:
         tenant, seq = one(superuser, f"select {A}"), one(superuser, f"select {ROW % 1234}")
         superuser.execute("update limena.audit_logs set action = 'x.x' where seq = %s", [seq])
@@ -646,6 +636,12 @@ def test_the_command_line_verifies(
             assert cli.main(arguments) == 1
             assert f"tenant {tenant}: row altered: seal 2, row {seq} (x.x)" in capfd.readouterr().out
         superuser.execute("update limena.audit_logs set action = 'access.denied' where seq = %s", [seq])
+        with superuser.transaction():
+            superuser.execute("create temporary table kept as select * from limena.audit_logs where seq = %s", [seq])
+            superuser.execute("delete from limena.audit_logs where seq = %s", [seq])
+        assert cli.main(["audit", "verify", "--tenant", str(tenant)]) == 1
+        assert capfd.readouterr().out == f"tenant {tenant}: row missing: seal 2, row {seq}\n"
+        superuser.execute("insert into limena.audit_logs select * from kept")
         # What is wrong with the whole is told once, also where the last piece of seals was a full one.
         superuser.execute(
             "insert into limena.audit_logs (tenant_id, occurred_at, seq, id, action, actor_type)"
@@ -662,8 +658,9 @@ def test_the_command_line_verifies(
         assert cli.main(export) == 0
         rows = one(superuser, f"select count(*) from limena.audit_logs where tenant_id = {A}")
         with out.open(newline="", encoding="utf-8") as file:
-            written = list(csv.DictReader(file))
+            written = list(csv.DictReader(file, strict=True))
         assert len(written) == rows - 1  # the access was closed afterwards
+        assert out.read_bytes().count(b"\r\n") == len(written) + 1, "each record ends in CR LF"
         assert out.stat().st_mode & 0o077 == 0
         assert any("an auditor asked" in row["details"] for row in written)
         assert cli.main(export) == 1, "a file that is there is not written over"

@@ -286,6 +286,48 @@ from pg_class as c
 where c.oid = p_table
 $$;
 
+-- Seals all that is in the log, as runs of the worker would, and returns how many rows that were. seal_audit_log()
+-- refuses a transaction that has written: it could not tell its own rows from those of others that are still open. A
+-- pgTAP file is one, and alone; so that refusal is taken out of the function meanwhile, and what was open when a fence
+-- was set is said to be over. To be called as the superuser.
+create function tests.seal()
+returns integer
+language plpgsql
+as $$
+declare
+    v_definition text := tests.let_seal();
+    v_rows integer;
+    v_sealed integer := 0;
+begin
+    loop
+        v_rows := limena.seal_audit_log();
+        update limena_private.audit_fences set xid = '3';
+        v_rows := v_rows + limena.seal_audit_log();
+        exit when v_rows = 0;
+        v_sealed := v_sealed + v_rows;
+    end loop;
+    execute v_definition;
+    return v_sealed;
+end;
+$$;
+
+-- Takes the refusal out, and returns the function as it was.
+create function tests.let_seal()
+returns text
+language plpgsql
+as $$
+declare
+    v_definition text := pg_get_functiondef('limena.seal_audit_log()'::regprocedure);
+    v_permissive text := replace(v_definition, 'if pg_current_xact_id_if_assigned() is not null then', 'if false then');
+begin
+    if v_permissive !~ 'if false then' then
+        raise exception 'seal_audit_log() has no refusal that could be taken out';
+    end if;
+    execute v_permissive;
+    return v_definition;
+end;
+$$;
+
 -- How a statement fails for whoever runs it here and now: 'SQLSTATE message', then what it says of column, constraint
 -- and detail; NULL where it does not fail. What it did is undone.
 create function tests.error_of(p_statement text)

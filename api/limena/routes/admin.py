@@ -76,6 +76,7 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
             "sort": Field(TYPES["text"], required=False),
             "limit": Field(TYPES["integer"], required=False),
             "after": Field(TYPES["text"], required=False),
+            "trend": Field(TYPES["boolean"], required=False),
         },
         procedures=("list_tenant_usage",),
         answer="TenantUsageList",

@@ -31,6 +31,9 @@ from support.live import Live
 # Data that is thrown away needs no disk; the clients of a suite are more than the default allows for.
 FORGETFUL = {"fsync": "off", "full_page_writes": "off", "synchronous_commit": "off", "max_connections": "200"}
 
+# What can hold back vacuum and the sealer: transactions that are prepared, and slots.
+HOLDING = {"max_prepared_transactions": "5", "wal_level": "logical"}
+
 _numbers = itertools.count(1)
 
 
@@ -112,7 +115,7 @@ def new_folder() -> Iterator[Callable[[], Path]]:
 
 @pytest.fixture(scope="session")
 def server(bin_dir: Path, new_folder: Callable[[], Path]) -> Iterator[PostgresServer]:
-    with PostgresServer(new_folder() / "pg", bin_dir, FORGETFUL) as running:
+    with PostgresServer(new_folder() / "pg", bin_dir, FORGETFUL | HOLDING) as running:
         yield running
 
 

@@ -16,21 +16,30 @@ select
     case
         when n.is_same_month
             then
-                q.reserved_tokens - coalesce((
-                    select sum(r.estimated_tokens)
-                    from limena.ai_reservations as r
-                    where
-                        r.tenant_id = q.tenant_id
-                        and r.state = 'live'
-                        and r.expires_at <= n.at
-                        and r.created_at >= n.month_begins_at
-                ), 0)
+                q.reserved_tokens - case
+                    when q.expires_at <= n.at
+                        then
+                            coalesce((
+                                select sum(r.estimated_tokens)
+                                from limena.ai_reservations as r
+                                where
+                                    r.tenant_id = q.tenant_id
+                                    and r.state = 'live'
+                                    and r.expires_at <= n.at
+                                    and r.created_at >= n.month_begins_at
+                            ), 0)
+                    else 0
+                end
         else 0
     end as reserved_tokens,
     case when q.trip_ends_at > n.at then q.trip_cause end as trip_cause,
     case when q.trip_ends_at > n.at then q.tripped_at end as tripped_at,
     case when q.trip_ends_at > n.at then q.trip_ends_at end as trip_ends_at,
-    n.month_ends_at
+    n.month_ends_at,
+    case
+        when q.recent_calls = 0 or q.as_of <= n.at - interval '61 minutes' then 0
+        else coalesce((select sum(c.calls) from unnest(limena.ai_calls_at(q.calls, q.as_of, n.at)) as c (calls)), 0)
+    end as recent_calls
 from limena.ai_limits as l
 left join limena.ai_quotas as q on l.tenant_id = q.tenant_id
 cross join lateral (

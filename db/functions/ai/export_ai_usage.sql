@@ -18,11 +18,11 @@ begin
         p_action => 'ai_usage.exported',
         p_details => jsonb_build_object('format', 'csv', 'filters', v_filters)
     );
-    return v_filters;
+    return jsonb_build_object('tenant_id', limena.current_tenant_id());
 end;
 $$;
 
 comment on function limena.export_ai_usage(timestamptz, timestamptz) is
-'Each AI call of the current tenant as a CSV file, newest first. from is inclusive, to is not. Raises 42501 without audit:export and ai:read.';
+'Each AI call of the current tenant as a CSV file (RFC 4180), newest first. from is inclusive, to is not. Raises 42501 without audit:export and ai:read.';
 
 grant execute on function limena.export_ai_usage(timestamptz, timestamptz) to limena_app;

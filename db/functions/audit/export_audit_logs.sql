@@ -1,5 +1,5 @@
 -- The first step of an export, in a transaction of its own that is over before a row leaves: whoever breaks the answer
--- off has exported all the same, and the log says so.
+-- off has exported all the same, and the log says so. Answers whose log it is: a tenant has one export at a time.
 --
 -- SECURITY DEFINER because no role of the API may insert into audit_logs.
 create or replace function limena.export_audit_logs(
@@ -34,11 +34,11 @@ begin
         p_action => 'audit_log.exported',
         p_details => jsonb_build_object('format', 'csv', 'filters', v_filters)
     );
-    return v_filters;
+    return jsonb_build_object('tenant_id', limena.current_tenant_id());
 end;
 $$;
 
 comment on function limena.export_audit_logs(text, uuid, text, text, timestamptz, timestamptz) is
-'The audit log of the current tenant as a CSV file, newest first. from is inclusive, to is not. Texts that a spreadsheet would take for formulas begin with an apostrophe. Raises 42501 without audit:export.';
+'The audit log of the current tenant as a CSV file (RFC 4180), newest first. from is inclusive, to is not. Texts that a spreadsheet would take for formulas begin with an apostrophe. Raises 42501 without audit:export.';
 
 grant execute on function limena.export_audit_logs(text, uuid, text, text, timestamptz, timestamptz) to limena_app;

@@ -34,8 +34,8 @@ export default function usage() {
 async function overview(sort, changed) {
   let days = [];
   const load = async (after) => {
-    const page = await get(`/api/v1/admin/usage${query({ sort, after, limit: 50 })}`);
-    days = page.days;
+    const page = await get(`/api/v1/admin/usage${query({ sort, after, limit: 50, trend: after ? undefined : true })}`);
+    days = page.days ?? days;
     return page;
   };
   const list = await paged(load, (items) => [summary(items), tenantTable(items, changed)], empty('No tenants yet', 'They appear here when they have used AI.'));
