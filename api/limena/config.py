@@ -199,7 +199,7 @@ class Settings:
             password_workers=reader.whole_number("LIMENA_PASSWORD_WORKERS", 1, 64),
             app_pool_size=reader.whole_number("LIMENA_APP_POOL_SIZE", 1, 1000),
             auth_pool_size=reader.whole_number("LIMENA_AUTH_POOL_SIZE", 1, 1000),
-            export_pool_size=reader.whole_number("LIMENA_EXPORT_POOL_SIZE", 1, 1000),
+            export_pool_size=reader.whole_number("LIMENA_EXPORT_POOL_SIZE", 2, 1000),
             readonly_pool_size=reader.whole_number("LIMENA_READONLY_POOL_SIZE", 1, 1000),
             pool_timeout_seconds=reader.number("LIMENA_POOL_TIMEOUT_SECONDS", 0.1, 60),
             statement_timeout_ms=reader.whole_number("LIMENA_STATEMENT_TIMEOUT_MS", 100, 600_000),

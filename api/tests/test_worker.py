@@ -633,6 +633,40 @@ def test_partitions_are_made_and_what_is_over_is_pruned_whoever_does_it(
     assert query(database, told) == [({"month": "2020-01", "kept_months": 24},)]
 
 
+def test_the_log_is_sealed_and_what_is_past_its_time_is_removed(
+    fresh_database: Callable[[], Database], tmp_path: Path
+) -> None:
+    database = fresh_database()
+    change(
+        database,
+        """
+        do $$
+        declare
+            v_month timestamptz := date_trunc('month', now() - interval '800 days', 'UTC');
+        begin
+            create table limena.audit_logs_old (like limena.audit_logs including all);
+            alter table limena.audit_logs_old owner to limena_owner;
+            execute format(
+                'alter table limena.audit_logs attach partition limena.audit_logs_old for values from (%%L) to (%%L)',
+                v_month, v_month + interval '1 month'
+            );
+            insert into limena.audit_logs (tenant_id, occurred_at, seq, id, action, actor_type)
+            values (
+                gen_random_uuid(), v_month, nextval('limena.audit_logs_seq_seq'), gen_random_uuid(), 'access.denied',
+                'system'
+            );
+        end $$
+        """,
+    )
+    seals = "select count(*) from limena.audit_seals where removed_at is {} null"
+    options = {"sealing_seconds": 0.05, "maintenance_seconds": 0.1}
+    with working(*(make_worker(database, FileTransport(tmp_path), **options) for _ in range(2))):
+        eventually(lambda: query(database, seals.format("not")) == [(1,)])
+    assert query(database, "select count(*) from limena.audit_logs where action = 'access.denied'") == [(0,)]
+    assert query(database, "select count(*) from limena.audit_logs where action = 'audit_log.removed'") == [(1,)]
+    assert query(database, seals.format(""))[0][0] >= 1, "the platform's own"
+
+
 def test_a_tenant_whose_quota_cannot_be_brought_up_to_date_holds_up_no_other(
     fresh_database: Callable[[], Database], tmp_path: Path
 ) -> None:

@@ -34,7 +34,6 @@ declare
     v_old jsonb[];
     v_new jsonb[];
     v_erased uuid[] := '{}';
-    v_caller name := coalesce(nullif(current_setting('role'), 'none'), session_user);
 begin
     select t.* into v_table from limena_private.audited_tables as t where t.relation = tg_relid;
     if not found then
@@ -70,7 +69,8 @@ begin
 
     -- limena_app changes rows of a tenant in the context of that tenant, or the context is not the one in which the
     -- statement began.
-    if pg_has_role(v_caller, 'limena_app', 'MEMBER') and not (select r.rolsuper from pg_roles as r where r.rolname = v_caller)
+    if current_setting('is_superuser') = 'off'
+        and pg_has_role(coalesce(nullif(current_setting('role'), 'none'), session_user), 'limena_app', 'MEMBER')
         and (
             v_context is null
             or v_table.scope = 'tenant' and exists (
@@ -112,7 +112,21 @@ begin
         clock_timestamp(),
         nextval('limena.audit_logs_seq_seq'),
         gen_random_uuid(),
-        a.action,
+        case
+            when c.old is null then v_table.entity_type || '.created'
+            when c.new is null then v_table.entity_type || '.deleted'
+            else coalesce(
+                (
+                    -- A change that means something of its own, such as a revocation, has a name of its own.
+                    select n.pair ->> 1
+                    from jsonb_array_elements(v_table.column_actions) with ordinality as n (pair, place)
+                    where d.changes -> (n.pair ->> 0) -> 1 <> 'null'
+                    order by n.place
+                    limit 1
+                ),
+                v_table.entity_type || '.updated'
+            )
+        end,
         coalesce(v_context ->> 'actor_type', 'system'),
         (v_context ->> 'actor_id')::uuid,
         coalesce(v_context ->> 'actor_label', session_user::text),
@@ -131,30 +145,15 @@ begin
             case
                 when k.name = any (v_table.redacted_columns)
                     or k.name <> 'state' and (c.old ->> v_table.scope_column)::uuid = any (v_erased) then jsonb_build_array(
-                    case when v.old <> 'null' then '[redacted]' end, case when v.new <> 'null' then '[redacted]' end
+                    case when c.old -> k.name <> 'null' then '[redacted]' end, case when c.new -> k.name <> 'null' then '[redacted]' end
                 )
-                else jsonb_build_array(v.old, v.new)
+                else jsonb_build_array(c.old -> k.name, c.new -> k.name)
             end
         ) as changes
         from jsonb_object_keys(coalesce(c.new, c.old)) as k (name)
-        cross join lateral (
-            select coalesce(c.old -> k.name, 'null') as old, coalesce(c.new -> k.name, 'null') as new
-        ) as v
-        where v.old <> v.new and k.name <> all (v_table.ignored_columns)
+        where k.name <> all (v_table.ignored_columns)
+            and coalesce(c.old -> k.name, 'null') <> coalesce(c.new -> k.name, 'null')
     ) as d
-    cross join lateral (
-        select coalesce(
-            (
-                -- A change that means something of its own, such as a revocation, has a name of its own.
-                select n.pair ->> 1
-                from jsonb_array_elements(v_table.column_actions) with ordinality as n (pair, place)
-                where c.old is not null and d.changes -> (n.pair ->> 0) -> 1 <> 'null'
-                order by n.place
-                limit 1
-            ),
-            v_table.entity_type || case when c.old is null then '.created' when c.new is null then '.deleted' else '.updated' end
-        ) as action
-    ) as a
     where d.changes is not null;
     return null;
 end;

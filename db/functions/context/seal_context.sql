@@ -42,15 +42,15 @@ begin
         );
         v_permissions := array(select h.name from unnest(v_permissions) as h (name) where h.name <> all (v_withheld) order by h.name);
     end if;
-    v_context := jsonb_build_object(
+    v_context := json_build_object(
         'tenant_id', p_tenant_id,
         'actor_type', p_actor_type,
         'actor_id', p_actor_id,
         'actor_label', p_actor_label,
         'user_id', p_user_id,
         'role', p_role,
-        'permissions', to_jsonb(v_permissions),
-        'withheld', to_jsonb(v_withheld),
+        'permissions', v_permissions,
+        'withheld', v_withheld,
         'session_id', p_session_id,
         'request_id', left(p_request_id, 64),
         'ip', host(p_ip),
