@@ -28,7 +28,7 @@ $$;
 
 -- Six, whose ids are in the order of their names. Of each sort some have the same value.
 insert into limena.tenants (id, name, created_at)
-select format('a0000000-0000-4000-8000-00000000000%s', t.number)::uuid, t.name, now() + t.age
+select format('a0000000-0000-4000-8000-00000000000%s', t.number)::uuid, t.name, date_trunc('second', now()) + t.age
 from (
     values
     (1, 'A', interval '3 min'), (2, 'B', '3 min 0.4 s'), (3, 'C', '3 min'), (4, 'D', '1 min'), (5, 'E', '5 min'),
