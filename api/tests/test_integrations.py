@@ -197,7 +197,7 @@ def test_a_provider_is_connected_used_and_disconnected(api: Api, someone: Newcom
     revocation = in_database(api, "select revocation from limena.integrations where tenant_id = %s", someone.tenant_id)
     assert revocation == [("done",)]
     logged = audited(api, someone.tenant_id)
-    for action in ("integration.connected", "integration_credential.created", "integration.disconnected"):
+    for action in ("integration_flow.created", "integration.connected", "integration_credential.created"):
         assert action in logged
 
 

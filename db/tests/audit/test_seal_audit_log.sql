@@ -289,7 +289,11 @@ select
 from generate_series(1, 20001);
 select is(tests.seal(), 20002, 'a great many are sealed');
 select results_eq(
-    $$select l.details -> 'rows' from limena.audit_logs as l where l.action = 'audit_log.sealed' order by l.seq desc limit 2$$,
+    $$select l.details -> 'rows'
+    from limena.audit_logs as l
+    where l.action = 'audit_log.sealed'
+    order by l.seq desc
+    limit 2$$,
     $$values ('2'::jsonb), ('20000')$$,
     'in two runs'
 );

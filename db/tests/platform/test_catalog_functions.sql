@@ -64,6 +64,7 @@ select results_eq(
         'limena.describe_ai_quota limena_app',
         'limena.describe_tenant limena_app',
         'limena.disconnect_integration D limena_app',
+        'limena.drop_ai_usage D limena_maintenance',
         'limena.due_ai_quotas D limena_maintenance',
         'limena.end_session D limena_app',
         'limena.ensure_partitions D limena_maintenance',
