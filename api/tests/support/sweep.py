@@ -205,14 +205,20 @@ class Sweep:
             for _ in range(3):
                 maintenance.execute("select limena.seal_audit_log()")
         with database.connect() as superuser:
+            superuser.execute("analyze")
+        self.rows = self.remember()
+
+    def remember(self) -> list[Row]:
+        """From now on, what is there is what was there before."""
+        with self.database.connect() as superuser:
+            superuser.execute("truncate tests.rows_before")
             superuser.execute(
                 """
                 insert into tests.rows_before
                 select s.relation, s.place, tests.row_at(s.relation, s.place) from tests.rows_standing as s
                 """
             )
-            superuser.execute("analyze")
-            self.rows: list[Row] = [tuple(row) for (row,) in superuser.execute("select item from tests.rows_before")]
+            return [tuple(row) for (row,) in superuser.execute("select item from tests.rows_before")]
 
     def close(self) -> None:
         for connection in self._connections.values():
@@ -459,6 +465,11 @@ class Sweep:
             owner = self.owner(table, row)
             if owner not in actor.may_change and not self._is_meant("CHANGES", function, owner):
                 yield Finding("changes", outcome, f"a row of {owner} in {table}: {json.dumps(row)[:300]}")
+            # Before a tenant is known it is a person who is proved, and nobody of theirs.
+            person = row["id"] if table == "limena.users" else row.get("user_id")
+            proved = self.arguments["log_in"]["p_user_id"]
+            if actor.login == "limena_auth" and owner == "a" and person in self.owners and person != proved:
+                yield Finding("changes", outcome, f"a colleague's row in {table}: {json.dumps(row)[:300]}")
         given = "\n".join(value for value in outcome.arguments.values() if value is not None)
         for value in self.foreign[actor.eyes]:
             # Not as a part of another number.
