@@ -158,7 +158,8 @@ def neighbour_of_a_paused_tenant(bench: Bench) -> dict[str, Any]:
 
 _USED_TENANTS: Final = """
 insert into limena.tenants (id, name, created_at)
-select md5('used ' || n)::uuid, 'used ' || n, now() - make_interval(mins => n) from generate_series(1, %(tenants)d) as n;
+select md5('used ' || n)::uuid, 'used ' || n, now() - make_interval(mins => n)
+from generate_series(1, %(tenants)d) as n;
 insert into limena.ai_quotas (tenant_id, as_of, calls, recent_calls, used_tokens)
 select t.id, now() - make_interval(mins => n %% 120), array_fill(1, array[61]), 61, n * 1000
 from generate_series(1, %(tenants)d) as n inner join limena.tenants as t on t.name = 'used ' || n;

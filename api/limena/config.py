@@ -122,6 +122,7 @@ VARIABLES: Final = (
     Variable("LIMENA_SECURITY_CONTACT", "URI", None),
     Variable("LIMENA_SMTP_URL", "URL", None, is_secret=True),
     Variable("LIMENA_MAIL_FROM", "address", None),
+    Variable("LIMENA_AI_USAGE_MONTHS", "whole number", "24"),
     Variable("LIMENA_GOOGLE_CLIENT_ID", "text", None),
     Variable("LIMENA_GOOGLE_CLIENT_SECRET", "text", None, is_secret=True),
     Variable("LIMENA_GOOGLE_SCOPES", "list of scopes", None),
@@ -198,7 +199,7 @@ class Settings:
             password_workers=reader.whole_number("LIMENA_PASSWORD_WORKERS", 1, 64),
             app_pool_size=reader.whole_number("LIMENA_APP_POOL_SIZE", 1, 1000),
             auth_pool_size=reader.whole_number("LIMENA_AUTH_POOL_SIZE", 1, 1000),
-            export_pool_size=reader.whole_number("LIMENA_EXPORT_POOL_SIZE", 1, 1000),
+            export_pool_size=reader.whole_number("LIMENA_EXPORT_POOL_SIZE", 2, 1000),
             readonly_pool_size=reader.whole_number("LIMENA_READONLY_POOL_SIZE", 1, 1000),
             pool_timeout_seconds=reader.number("LIMENA_POOL_TIMEOUT_SECONDS", 0.1, 60),
             statement_timeout_ms=reader.whole_number("LIMENA_STATEMENT_TIMEOUT_MS", 100, 600_000),
@@ -251,6 +252,8 @@ class WorkerSettings:
     smtp: SmtpServer | None
     """None in development alone, where mails go to files then."""
     mail_from: Address
+    ai_usage_months: int
+    """For how many months besides the running one each AI call is kept."""
 
     @classmethod
     def from_env(cls, env: Mapping[str, str]) -> WorkerSettings:
@@ -263,6 +266,7 @@ class WorkerSettings:
             secret_key=reader.secret_key(),
             smtp=reader.smtp_server(),
             mail_from=reader.mail_from(),
+            ai_usage_months=reader.whole_number("LIMENA_AI_USAGE_MONTHS", 3, 120),
         )
         reader.raise_problems()
         return settings

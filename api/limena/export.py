@@ -14,6 +14,7 @@ taken for a whole one.
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
@@ -39,7 +40,7 @@ AI_USAGE: Final[LiteralString] = "copy (select * from limena.ai_usage_export) to
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ExportRoute(ProcedureRoute):
-    """A route whose procedure records an export, and whose answer is the file."""
+    """A route whose procedure records an export and answers whose, and whose answer is the file."""
 
     begin: str
     """The procedure that sets the same arguments as filters of the transaction that copies."""
@@ -52,10 +53,11 @@ class ExportRoute(ProcedureRoute):
     ) -> Response:
         if request.method == "HEAD":
             return Response(headers=self._headers(), media_type=self.media_type)
+        tenant_id: str = json.loads(content or b"{}")["tenant_id"]
         stack = AsyncExitStack()
         try:
             connection = await services_of(request).database.begin_export(
-                stack, self.begin, arguments, credential=credential, request=request
+                stack, self.begin, arguments, tenant_id=tenant_id, credential=credential, request=request
             )
             chunks = connection.copy_out(self.copy)
             # Whatever PostgreSQL refuses, it refuses here: while there is still an answer to tell it in.

@@ -96,7 +96,7 @@ class Database:
         self._names: Final = frozenset(procedures) | _ALWAYS_CALLED
         self._catalog: Catalog | None = None
         self._rated_keys: Final = RecentKeys()
-        self._exporting: Final[set[UUID | None]] = set()
+        self._exporting: Final[set[str]] = set()
         self._row_waits: Final = asyncio.Semaphore(max(1, app_pool.max_size // 2))
 
     def note_pools(self, metrics: Metrics) -> None:
@@ -179,14 +179,24 @@ class Database:
         procedure: str,
         arguments: Mapping[str, Wire],
         *,
+        tenant_id: str,
         credential: Credential,
         request: HTTPConnection,
     ) -> CallConnection:
         """A connection of the pool for exports, lent until the stack is closed, in an open transaction in which the
         credential was proved and the procedure was run. The call that came before counts for this one as well.
 
-        A tenant has one at a time, so that its slow downloads leave connections for the others. Raises `Problem`: 429
-        for a second one, else as `call` does."""
+        A tenant has one at a time, and waits with no more than that, so that its downloads, however slow and however
+        many, leave connections and places in the queue for the others. Raises `Problem`: 429 for a second one, else as
+        `call` does."""
+        if tenant_id in self._exporting:
+            raise Problem(
+                "rate_limited",
+                "Another export of this tenant is running. Wait for its end.",
+                headers={"Retry-After": str(RETRY_AFTER_SECONDS)},
+            )
+        self._exporting.add(tenant_id)
+        stack.callback(self._exporting.discard, tenant_id)
         catalog = await self.catalog()
         statement = catalog.statement(procedure, credential.entry)
         entry = _encode(credential.arguments() | origin(request))
@@ -199,20 +209,10 @@ class Database:
                 await connection.call(count, count.bind(key, {}))
             await connection.execute("begin isolation level read committed")
             await connection.call(statement, statement.bind(arguments, entry))
-            row = await (await connection.execute("select limena.exported_tenant_id()")).fetchone()
         except SqlError as error:
             raise _problem(error, credential.refusal) from error
         except OperationalError as error:
             raise Problem("unavailable") from error
-        tenant_id: UUID | None = row[0] if row else None
-        if tenant_id in self._exporting:
-            raise Problem(
-                "rate_limited",
-                "Another export of this tenant is running. Wait for its end.",
-                headers={"Retry-After": str(RETRY_AFTER_SECONDS)},
-            )
-        self._exporting.add(tenant_id)
-        stack.callback(self._exporting.discard, tenant_id)
         return connection
 
     async def prove(self, credential: Credential, request: HTTPConnection) -> None:

@@ -66,6 +66,7 @@ _EXPIRE: Final[LiteralString] = "select limena.expire_reservations(p_tenant_id =
 _SEAL: Final[LiteralString] = "select limena.seal_audit_log() as sealed"
 _SEALED_AT_ONCE: Final = 10_000
 _RETAIN: Final[LiteralString] = "select limena.apply_retention() as removed"
+_DROP_AI_USAGE: Final[LiteralString] = "select limena.drop_ai_usage(p_months => %(months)s) as month"
 _PRUNE: Final[LiteralString] = "select limena.prune() as pruned"
 _ERASE: Final[LiteralString] = "select limena.erase_tenants() as erased"
 
@@ -79,6 +80,7 @@ class Worker:
         dsn: str,
         composer: MailComposer,
         transport: Transport,
+        ai_usage_months: int = 24,
         poll_seconds: float = POLL_SECONDS,
         maintenance_seconds: float = MAINTENANCE_SECONDS,
         expiry_seconds: float = EXPIRY_SECONDS,
@@ -87,6 +89,7 @@ class Worker:
     ) -> None:
         self._composer: Final = composer
         self._transport: Final = transport
+        self._ai_usage_months: Final = ai_usage_months
         self._poll_seconds: Final = poll_seconds
         self._maintenance_seconds: Final = maintenance_seconds
         self._expiry_seconds: Final = expiry_seconds
@@ -226,6 +229,10 @@ class Worker:
             removed += count
         if removed:
             log.info("maintenance: removed %d segments of the audit log that were past their time", removed)
+        while not stop.is_set() and (
+            month := (await self._tidying.call(_DROP_AI_USAGE, months=self._ai_usage_months))[0]["month"]
+        ):
+            log.info("maintenance: removed the AI calls of %s, which were past their time", month)
         while not stop.is_set() and (await self._tidying.call(_ERASE))[0]["erased"]:
             log.info("maintenance: erased a tenant that was deleted 30 days ago")
         return self._maintenance_seconds
@@ -248,7 +255,13 @@ def create_worker(settings: WorkerSettings, *, mail_folder: Path, poll_seconds: 
         sender=settings.mail_from,
         mail_key=secrets.derive(settings.secret_key, secrets.MAIL),
     )
-    return Worker(dsn=settings.maintenance_dsn, composer=composer, transport=transport, poll_seconds=poll_seconds)
+    return Worker(
+        dsn=settings.maintenance_dsn,
+        composer=composer,
+        transport=transport,
+        ai_usage_months=settings.ai_usage_months,
+        poll_seconds=poll_seconds,
+    )
 
 
 def run(worker: Worker) -> None:

@@ -14,6 +14,7 @@ import psycopg
 import pytest
 
 from support import attacks, tap
+from support.breakages import replaced
 from support.databases import Database, create_database, drop_database
 from support.pgtap import CHECKOUT
 
@@ -31,29 +32,6 @@ class Breakage:
     undo: str = ""
 
 
-def _replaced(function: str, *changes: tuple[str, str]) -> str:
-    """SQL that makes a function anew with parts of its text exchanged, and fails if one of them is not there."""
-    steps = "".join(
-        f"""
-            if position($old${old}$old$ in v_text) = 0 then
-                raise exception 'nothing to replace in {function}';
-            end if;
-            v_text := replace(v_text, $old${old}$old$, $new${new}$new$);
-        """
-        for old, new in changes
-    )
-    return f"""
-        do $break$
-        declare
-            v_text text := pg_get_functiondef('{function}'::regprocedure);
-        begin
-            {steps}
-            execute v_text;
-        end;
-        $break$
-    """
-
-
 VERIFIED = "limena_private.verified_context()"
 SEAL = "limena_private.seal(bytea, text, text)"
 BACKEND = ("pg_catalog.int4send(pg_catalog.pg_backend_pid())", "''")
@@ -65,39 +43,39 @@ BREAKAGES = [
     # The seal.
     Breakage(
         "a context is believed without its seal",
-        _replaced(
+        replaced(
             VERIFIED, ("raise exception 'the tenant context does not match its seal' using errcode = '42501';", "null;")
         ),
         ("test_forged_context.sql",),
     ),
     Breakage(
         "the seal leaves out the backend",
-        _replaced(SEAL, BACKEND),
+        replaced(SEAL, BACKEND),
         ("test_seal.sql",),
     ),
     Breakage(
         "the seal leaves out the transaction",
-        _replaced(SEAL, TRANSACTION),
+        replaced(SEAL, TRANSACTION),
         ("a_context_of_an_earlier_transaction",),
     ),
     Breakage(
         "the seal leaves out backend and transaction",
-        _replaced(SEAL, BACKEND, TRANSACTION),
+        replaced(SEAL, BACKEND, TRANSACTION),
         ("a_context_of_another_backend",),
     ),
     Breakage(
         "the seal leaves out the tenant",
-        _replaced(SEAL, ("pg_catalog.sha256(pg_catalog.convert_to(p_tenant_id, 'UTF8'))", "''")),
+        replaced(SEAL, ("pg_catalog.sha256(pg_catalog.convert_to(p_tenant_id, 'UTF8'))", "''")),
         ("test_forged_context.sql",),
     ),
     Breakage(
         "the seal leaves out the context",
-        _replaced(SEAL, ("pg_catalog.convert_to(p_context, 'UTF8')", "''")),
+        replaced(SEAL, ("pg_catalog.convert_to(p_context, 'UTF8')", "''")),
         ("test_forged_context.sql",),
     ),
     Breakage(
         "the seal's key is a constant in a plan",
-        _replaced(
+        replaced(
             "limena_private.seal_context"
             "(uuid, text, uuid, text, uuid, limena.member_role, text[], uuid, text, inet, text, text, text, text)",
             (
@@ -120,13 +98,13 @@ BREAKAGES = [
     ),
     Breakage(
         "a context holds in any snapshot",
-        _replaced(VERIFIED, ("operator(pg_catalog.<>) 'read committed'", "operator(pg_catalog.=) ''")),
+        replaced(VERIFIED, ("operator(pg_catalog.<>) 'read committed'", "operator(pg_catalog.=) ''")),
         ("a_snapshot_after_entering",),
     ),
     # The ways in.
     Breakage(
         "enter_api_key: though its creator has left",
-        _replaced(
+        replaced(
             ENTER_API_KEY,
             (
                 "inner join limena.memberships as m on k.tenant_id = m.tenant_id and k.created_by = m.user_id",
@@ -137,7 +115,7 @@ BREAKAGES = [
         ("credentials_that_have_ended",),
     ),
     *(
-        Breakage(f"{name}: {what}", _replaced(function, (old, new)), by)
+        Breakage(f"{name}: {what}", replaced(function, (old, new)), by)
         for name, function, what, old, new, by in (
             (
                 "enter_session",

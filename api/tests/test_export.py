@@ -197,17 +197,21 @@ def test_what_a_spreadsheet_would_take_for_a_formula(api: Api, key: str) -> None
 def many(api: Api) -> Iterator[psycopg.Connection[tuple[Any, ...]]]:
     """So many rows that they do not fit into the buffers between PostgreSQL and a client that does not read."""
     with api.database.connect() as connection:
-        connection.execute(
-            """
-            insert into limena.audit_logs (tenant_id, occurred_at, seq, id, action, actor_type, details)
-            select %s, clock_timestamp(), nextval('limena.audit_logs_seq_seq'), gen_random_uuid(), 'made.up', 'system',
-                jsonb_build_object('filling', repeat('x', 1000))
-            from generate_series(1, 20000)
-            """,
-            [api.person().tenant_id],
-        )
+        fill(connection, api.person().tenant_id)
         yield connection
         connection.execute("delete from limena.audit_logs where action = 'made.up'")
+
+
+def fill(connection: psycopg.Connection[tuple[Any, ...]], tenant_id: str) -> None:
+    connection.execute(
+        """
+        insert into limena.audit_logs (tenant_id, occurred_at, seq, id, action, actor_type, details)
+        select %s, clock_timestamp(), nextval('limena.audit_logs_seq_seq'), gen_random_uuid(), 'made.up', 'system',
+            jsonb_build_object('filling', repeat('x', 1000))
+        from generate_series(1, 20000)
+        """,
+        [tenant_id],
+    )
 
 
 def copying(connection: psycopg.Connection[tuple[Any, ...]]) -> int:
@@ -239,6 +243,7 @@ def test_a_client_that_hangs_up_ends_the_query(api: Api, key: str, many: psycopg
 def test_a_tenants_slow_exports_leave_room_for_others(
     api: Api, key: str, many: psycopg.Connection[tuple[Any, ...]]
 ) -> None:
+    """It is refused a second one at once, while a connection is free and while none is."""
     other = api.make_key("audit:export", "audit:read", tenant=2)
     address = urlsplit(api.base_url)
     with socket.create_connection((address.hostname, address.port)) as client:
@@ -250,6 +255,13 @@ def test_a_tenants_slow_exports_leave_room_for_others(
         assert refused.headers["retry-after"]
         with api.person(tenant=2).client(other) as another:
             assert another.get(PATH).status_code == 200
+        fill(many, api.person(tenant=2).tenant_id)
+        with socket.create_connection((address.hostname, address.port)) as theirs:
+            theirs.sendall(f"GET {PATH} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {other}\r\n\r\n".encode())
+            assert theirs.recv(1000).startswith(b"HTTP/1.1 200")
+            assert copying(many) == 2
+            with api.person().client(key) as same:
+                assert same.get(PATH).status_code == 429
     deadline = time.monotonic() + 20
     while copying(many):
         assert time.monotonic() < deadline, "the query goes on"

@@ -196,6 +196,9 @@ def test_a_provider_is_connected_used_and_disconnected(api: Api, someone: Newcom
     assert provider.requests == ["authorization_code", "revoke"]
     revocation = in_database(api, "select revocation from limena.integrations where tenant_id = %s", someone.tenant_id)
     assert revocation == [("done",)]
+    logged = audited(api, someone.tenant_id)
+    for action in ("integration_flow.created", "integration.connected", "integration_credential.created"):
+        assert action in logged
 
 
 def test_the_request_carries_pkce_state_and_the_exact_redirect_uri(api: Api, someone: Newcomer) -> None:
@@ -428,6 +431,9 @@ def test_an_expired_token_is_refreshed_and_the_rotated_one_kept(
         assert token.json()["access_token"] == provider.tokens[number].access_token
     assert [one.is_refresh_revoked for one in provider.tokens] == [True, True, True, False]
     assert provider.requests == ["authorization_code", *["refresh_token"] * 3]
+    logged = audited(api, someone.tenant_id)
+    assert logged.count("integration.refreshing") == 3
+    assert logged.count("integration_credential.updated") == 9, "three fields each time"
 
 
 def test_a_provider_that_does_not_rotate(api: Api, someone: Newcomer, provider: Provider) -> None:

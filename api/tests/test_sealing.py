@@ -143,6 +143,10 @@ def test_an_altered_value_is_named(superuser: Connection, column: str) -> None:
 
 
 TAMPERING: dict[str, tuple[str, set[str]]] = {
+    "a value is altered": (
+        f"update limena.audit_logs set actor_label = 'mallory' where seq = {ROW % 700}",
+        {"row altered"},
+    ),
     "a row is deleted": (f"delete from limena.audit_logs where seq = {ROW % 700}", {"row missing"}),
     "the first row is deleted": (f"delete from limena.audit_logs where seq = {ROW % 0}", {"row missing"}),
     "a row is added with a number of its own": (
@@ -503,7 +507,10 @@ def test_a_restored_log_is_held_to_its_seals(sealed: Database, bin_dir: Path, ne
         with database.connect() as connection:
             assert one(connection, UNSEALED) == 0
             assert [findings(connection, tenant) for tenant in tenants] == [[], [], []]
-        for name in ("a row is deleted", "a partition is truncated", "a seal's digest is written anew"):
+        for name in (
+            *("a value is altered", "a row is deleted", "a row is added with a number of its own"),
+            *("two rows swap their contents", "a seal's digest is written anew", "a partition is truncated"),
+        ):
             statement, expected = TAMPERING[name]
             with database.connect(autocommit=False) as connection:
                 partition = f"limena.audit_logs_{datetime.now(UTC):%Y_%m}"
@@ -617,7 +624,11 @@ def test_the_command_line_verifies(
         "LIMENA_READONLY_DSN", make_conninfo(sealed.dsn("limena_readonly"), options="-c app.export_action=x.x")
     )
     assert cli.main(["audit", "verify"]) == 0
-    assert "intact" in capfd.readouterr().out
+    told = capfd.readouterr()
+    assert "intact" in told.out
+    with sealed.connect() as superuser:
+        seals = one(superuser, "select count(*) from limena.audit_seals")
+    assert f"[{'#' * 30}] {seals} of {seals}\n" in told.err, "the progress bar"
     with sealed.connect() as superuser:
         tenant, seq = one(superuser, f"select {A}"), one(superuser, f"select {ROW % 1234}")
         superuser.execute("update limena.audit_logs set action = 'x.x' where seq = %s", [seq])
@@ -625,6 +636,12 @@ def test_the_command_line_verifies(
             assert cli.main(arguments) == 1
             assert f"tenant {tenant}: row altered: seal 2, row {seq} (x.x)" in capfd.readouterr().out
         superuser.execute("update limena.audit_logs set action = 'access.denied' where seq = %s", [seq])
+        with superuser.transaction():
+            superuser.execute("create temporary table kept as select * from limena.audit_logs where seq = %s", [seq])
+            superuser.execute("delete from limena.audit_logs where seq = %s", [seq])
+        assert cli.main(["audit", "verify", "--tenant", str(tenant)]) == 1
+        assert capfd.readouterr().out == f"tenant {tenant}: row missing: seal 2, row {seq}\n"
+        superuser.execute("insert into limena.audit_logs select * from kept")
         # What is wrong with the whole is told once, also where the last piece of seals was a full one.
         superuser.execute(
             "insert into limena.audit_logs (tenant_id, occurred_at, seq, id, action, actor_type)"

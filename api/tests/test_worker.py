@@ -89,7 +89,7 @@ def outbox(database: Database) -> list[tuple[str, bool, bool, int]]:
     )
 
 
-def make_worker(database: Database, transport: Transport, **options: float) -> Worker:
+def make_worker(database: Database, transport: Transport, **options: Any) -> Worker:
     composer = MailComposer(base_url=BASE_URL, sender=parse_sender("Limena <no-reply@example.com>"), mail_key=MAIL_KEY)
     options = {"poll_seconds": 0.05, "max_pause_seconds": 0.1, **options}
     return Worker(dsn=database.dsn("limena_maintenance"), composer=composer, transport=transport, **options)
@@ -612,11 +612,59 @@ def test_partitions_are_made_and_what_is_over_is_pruned_whoever_does_it(
         " select id, sha256(n::text::bytea), now() - interval '31 days'"
         " from limena.users, generate_series(1, 1500) as n",
     )
+    change(database, "create table limena.ai_usage_logs_2020_01 (like limena.ai_usage_logs including all)")
+    change(
+        database,
+        "alter table limena.ai_usage_logs attach partition limena.ai_usage_logs_2020_01"
+        " for values from ('2020-01-01 00:00Z') to ('2020-02-01 00:00Z')",
+    )
+    change(database, "alter table limena.ai_usage_logs_2020_01 owner to limena_owner")
+    with database.connect() as reader, reader.transaction():
+        reader.execute("lock table limena.ai_usage_logs in access share mode")
+        dropped = query(database, "select limena.drop_ai_usage()", user="limena_maintenance")
+        assert dropped == [(None,)], "whoever reads is not waited for"
     workers = [make_worker(database, FileTransport(tmp_path), maintenance_seconds=0.2) for _ in range(3)]
     with working(*workers):
         eventually(lambda: query(database, "select count(*) from limena.password_resets") == [(0,)])
         eventually(lambda: query(database, "select count(*) from limena.log_in_failures") == [(1,)])
         eventually(lambda: query(database, "select to_regclass(%s) is not null", last) == [(True,)])
+        eventually(lambda: query(database, "select to_regclass('limena.ai_usage_logs_2020_01') is null") == [(True,)])
+    told = "select details from limena.audit_logs where action = 'ai_usage.removed'"
+    assert query(database, told) == [({"month": "2020-01", "kept_months": 24},)]
+
+
+def test_the_log_is_sealed_and_what_is_past_its_time_is_removed(
+    fresh_database: Callable[[], Database], tmp_path: Path
+) -> None:
+    database = fresh_database()
+    change(
+        database,
+        """
+        do $$
+        declare
+            v_month timestamptz := date_trunc('month', now() - interval '800 days', 'UTC');
+        begin
+            create table limena.audit_logs_old (like limena.audit_logs including all);
+            alter table limena.audit_logs_old owner to limena_owner;
+            execute format(
+                'alter table limena.audit_logs attach partition limena.audit_logs_old for values from (%%L) to (%%L)',
+                v_month, v_month + interval '1 month'
+            );
+            insert into limena.audit_logs (tenant_id, occurred_at, seq, id, action, actor_type)
+            values (
+                gen_random_uuid(), v_month, nextval('limena.audit_logs_seq_seq'), gen_random_uuid(), 'access.denied',
+                'system'
+            );
+        end $$
+        """,
+    )
+    seals = "select count(*) from limena.audit_seals where removed_at is {} null"
+    options = {"sealing_seconds": 0.05, "maintenance_seconds": 0.1}
+    with working(*(make_worker(database, FileTransport(tmp_path), **options) for _ in range(2))):
+        eventually(lambda: query(database, seals.format("not")) == [(1,)])
+    assert query(database, "select count(*) from limena.audit_logs where action = 'access.denied'") == [(0,)]
+    assert query(database, "select count(*) from limena.audit_logs where action = 'audit_log.removed'") == [(1,)]
+    assert query(database, seals.format(""))[0][0] >= 1, "the platform's own"
 
 
 def test_a_tenant_whose_quota_cannot_be_brought_up_to_date_holds_up_no_other(
@@ -689,6 +737,7 @@ def test_what_production_refuses() -> None:
     assert worker_problems(LIMENA_SMTP_URL="smtp://u:SECRET@h/?starttls=no").startswith("LIMENA_SMTP_URL has something")
     assert worker_problems(LIMENA_MAIL_FROM="Limena <a@b>\nBcc: c@d").startswith("LIMENA_MAIL_FROM is 'Limena <a@b>\\n")
     assert worker_problems(LIMENA_SECRET_KEY="c2hvcnQ=").startswith("LIMENA_SECRET_KEY is ")
+    assert worker_problems(LIMENA_AI_USAGE_MONTHS="2").startswith("LIMENA_AI_USAGE_MONTHS is '2'")
     assert worker_problems(LIMENA_MAINTENANCE_DSN="").startswith("LIMENA_MAINTENANCE_DSN is not set: ")
 
 

@@ -1,10 +1,10 @@
 """Runs the tests on the embedded PostgreSQL and, at the same time, on each one that the system has.
 
 What needs no server runs once, and so do the files of `ONCE`, which are about processes, sockets and files: those are a
-run of their own beside the others. The files of `HTTP`, which are about what Python makes of PostgreSQL's answers, run
-on the embedded server; everything that SQL decides runs everywhere. The first run writes to the terminal as
-it goes; what the others have to say follows at the end. Refuses to pass over a server: one that was found and could not
-be tested fails the whole.
+run of their own beside the others. The files of `HTTP`, which are about what Python makes of PostgreSQL's answers, or
+try all that there is in one place, run on the embedded server; everything that SQL decides runs everywhere. The first
+run writes to the terminal as it goes; what the others have to say follows at the end. Refuses to pass over a server:
+one that was found and could not be tested fails the whole.
 """
 
 import os
@@ -46,6 +46,7 @@ HTTP = (
     "test_attacks_can_fail",
     "test_auth",
     "test_database_down",
+    "test_definer_sweep",
     "test_devices",
     "test_doctor",
     "test_http",

@@ -10,9 +10,12 @@ security invoker
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    v_minutes integer := least(61, floor(extract(epoch from p_now) / 60) - floor(extract(epoch from p_as_of) / 60));
+    -- Whatever the two times are, it fits: infinite ones too.
+    v_minutes integer := greatest(
+        0, least(61, floor(extract(epoch from p_now) / 60) - floor(extract(epoch from p_as_of) / 60))
+    );
 begin
-    if v_minutes <= 0 then
+    if v_minutes = 0 then
         return p_calls;
     end if;
     return array_fill(0, array[v_minutes]) || p_calls[1:61 - v_minutes];

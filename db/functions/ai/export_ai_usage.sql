@@ -18,7 +18,7 @@ begin
         p_action => 'ai_usage.exported',
         p_details => jsonb_build_object('format', 'csv', 'filters', v_filters)
     );
-    return v_filters;
+    return jsonb_build_object('tenant_id', limena.current_tenant_id());
 end;
 $$;
 

@@ -33,6 +33,6 @@ end;
 $$;
 
 comment on function limena.retire_api_key(uuid, uuid, integer) is
-'Lets an API key of the current tenant end after a grace, in favour of another one. Raises LM002 when there is none that lives and has no successor.';
+'Lets an API key of the current tenant end after a grace, in favour of another one. Raises LM002 when there is none that lives and has no successor, 23503 when the other one is none of the current tenant.';
 
 grant execute on function limena.retire_api_key(uuid, uuid, integer) to limena_app;

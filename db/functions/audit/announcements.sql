@@ -45,7 +45,7 @@ end;
 $$;
 
 comment on function limena.announcements(timestamptz, bigint, timestamptz, integer) is
-'Rows of the platform''s log that are announced to all tenants, newest first, before a place of the list; no row without audit:read.';
+'Rows of the platform''s log that are announced to all tenants, newest first, before a place of the list; no row without audit:read. Raises 42501 when the context does not match its seal, 2201W for a negative limit.';
 
 grant execute on function limena.announcements(timestamptz, bigint, timestamptz, integer) to limena_app,
 limena_readonly;

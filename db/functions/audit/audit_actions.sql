@@ -30,6 +30,7 @@ with events as (
             'The AI quota was counted anew, after a clock that was wrong', '{counted_up_to, reason}'
         ),
         ('ai_usage.exported', 'notice', 'Somebody exported the AI usage', '{format, filters}'),
+        ('ai_usage.removed', 'info', 'AI calls of a month long past were removed; their sums stay', '{month, kept_months}'),
         ('ai_settings.administered', 'warning', 'A platform admin changed the AI switch or limits', '{reason}'),
         ('api_key.revoked', 'notice', 'An API key was switched off', '{}'),
         ('api_key.rotated', 'notice', 'An API key got a successor, and ends after a grace', '{}'),
@@ -150,7 +151,7 @@ select
     a.severity,
     a.meaning,
     a.details,
-    a.name = 'operator.all_access_opened' as is_announced
+    a.name in ('ai_usage.removed', 'operator.all_access_opened') as is_announced
 from (
     select e.* from events as e
     union all

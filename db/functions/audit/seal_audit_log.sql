@@ -1,5 +1,5 @@
--- Seals what is final and not yet sealed, at most 20,000 places of the sequence a run; then sets a fence for a later
--- run. Writers never wait for it, and it waits for no writer.
+-- Seals what is final and not yet sealed, at most 20,000 rows a run; then sets a fence for a later run. Writers never
+-- wait for it, and it waits for no writer.
 --
 -- Why no row is missed: a writer has its transaction id before it draws seq (record_changes, record_event). A run reads
 -- the sequence before it has an id of its own, and then takes one: so whoever drew a seq up to that place has a lower
@@ -22,8 +22,8 @@ declare
     v_place bigint;
     v_done bigint;
     v_fence bigint;
-    v_first bigint;
     v_to bigint;
+    v_is_worth_it boolean;
     v_segment record;
     v_last limena.audit_seals;
     v_seal limena.audit_seals;
@@ -47,15 +47,20 @@ begin
     delete from limena_private.audit_fences as f where f.seq < v_fence;
 
     if v_fence > v_done then
-        -- Counted from the first row that is worth a run, however many numbers before it were drawn and rolled back.
-        select min(l.seq) into v_first
-        from limena.audit_logs as l
-        where l.seq + 0 > v_done
-            and l.seq + 0 <= v_fence
-            and not (l.action = 'audit_log.sealed' and l.tenant_id = limena_private.platform_tenant_id());
+        -- By rows, not by numbers: of those, many may have been drawn for nothing.
+        select
+            case when count(*) < 20000 then v_fence else max(r.seq) end,
+            coalesce(bool_or(not r.is_own), false)
+        into v_to, v_is_worth_it
+        from (
+            select l.seq, l.action = 'audit_log.sealed' and l.tenant_id = limena_private.platform_tenant_id() as is_own
+            from limena.audit_logs as l
+            where l.seq + 0 > v_done and l.seq + 0 <= v_fence
+            order by l.seq
+            limit 20000
+        ) as r;
 
-        if v_first is not null then
-            v_to := least(v_fence, v_first + 20000);
+        if v_is_worth_it then
             for v_segment in
                 select
                     r.tenant_id,

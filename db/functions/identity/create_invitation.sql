@@ -48,6 +48,6 @@ end;
 $$;
 
 comment on function limena.create_invitation(text, text, bytea, uuid) is
-'Invites an address to the current tenant for 7 days, in place of an open invitation to it. p_token_hash: SHA-256 of the token. Raises 42501 without invitations:write or a permission that the role would give, LM002 for a member, LM004 after too many mails, 22023 or 23514 for a bad value.';
+'Invites an address to the current tenant for 7 days, in place of an open invitation to it. p_token_hash: SHA-256 of the token. Raises 42501 without invitations:write or a permission that the role would give, LM002 for a member, LM004 after too many mails, 23505 for a token or an id that was used before, 22023 or 23514 for a bad value.';
 
 grant execute on function limena.create_invitation(text, text, bytea, uuid) to limena_app;

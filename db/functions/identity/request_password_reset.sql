@@ -57,6 +57,6 @@ end;
 $$;
 
 comment on function limena.request_password_reset(text, uuid, bytea, text, inet, text) is
-'Queues a mail with a link that is good once, for one hour; for an unknown address nothing but a line in the log.';
+'Queues a mail with a link that is good once, for one hour; for an unknown address nothing but a line in the log. Raises 23505 for a token or an id of a mail that was used before.';
 
 grant execute on function limena.request_password_reset(text, uuid, bytea, text, inet, text) to limena_auth;

@@ -55,7 +55,7 @@ end;
 $$;
 
 comment on function limena.request_registration(text, text, text, text, uuid, bytea, bytea, text, inet, text) is
-'Keeps a registration for one day and queues a mail with its link; a known address gets another mail. p_registrant_hash: SHA-256 of a secret of the browser''s. Raises 23514 for a bad value.';
+'Keeps a registration for one day and queues a mail with its link; a known address gets another mail. p_registrant_hash: SHA-256 of a secret of the browser''s. Raises 23505 for a token or an id of a mail that was used before, 23514 for a bad value.';
 
 grant execute on function limena.request_registration(text, text, text, text, uuid, bytea, bytea, text, inet, text)
 to limena_auth;

@@ -18,6 +18,9 @@ as $$
 declare
     v_nil uuid := '00000000-0000-0000-0000-000000000000';
 begin
+    if p_limit is null or p_limit not between 1 and 10000 then
+        raise exception 'must be from 1 to 10000' using errcode = '22023', column = 'limit';
+    end if;
     return query
     select
         n.tenant_id,
@@ -53,6 +56,6 @@ end;
 $$;
 
 comment on function limena.stale_credentials(integer, integer, uuid, uuid, text) is
-'Ciphertexts under a version of the master key, a page of them, with the salts that they need (null: destroyed).';
+'Ciphertexts under a version of the master key, a page of them, with the salts that they need (null: destroyed). Raises 22023 unless p_limit is from 1 to 10000.';
 
 grant execute on function limena.stale_credentials(integer, integer, uuid, uuid, text) to limena_maintenance;

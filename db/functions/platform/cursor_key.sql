@@ -17,6 +17,6 @@ end;
 $$;
 
 comment on function limena.cursor_key(text, text) is
-'The key that a cursor holds; NULL for NULL. Raises 22023 when the key does not match the list''s pattern (a regular expression).';
+'The key that a cursor holds; NULL for NULL. Raises 22023 when the key does not match the list''s pattern (a regular expression), 2201B when that is none.';
 
 grant execute on function limena.cursor_key(text, text) to limena_app;

@@ -13,6 +13,7 @@ begin
 end;
 $$;
 
-comment on function limena.cursor_of(timestamptz, text) is 'The cursor of a row, as cursor_time() and cursor_key() read it.';
+comment on function limena.cursor_of(timestamptz, text) is
+'The cursor of a row, as cursor_time() and cursor_key() read it. Raises 0A000 for a time that is infinite, 22003 for one that is thousands of centuries away.';
 
 grant execute on function limena.cursor_of(timestamptz, text) to limena_app;

@@ -104,6 +104,7 @@ from (
     ('limena.record_master_key_rotation', 'limena_maintenance'),
     ('limena.due_ai_quotas', 'limena_maintenance'),
     ('limena.expire_reservations', 'limena_maintenance'),
+    ('limena.drop_ai_usage', 'limena_maintenance'),
     ('limena.recount_ai_quota', 'limena_maintenance'),
     ('limena.check_ai_quotas', 'limena_maintenance'),
     ('limena.self_check', 'limena_maintenance'),

@@ -79,6 +79,7 @@ from (
             'claim_mail',
             'credential_key_versions',
             'deployed_digest',
+            'drop_ai_usage',
             'due_ai_quotas',
             'ensure_partitions',
             'erase_tenants',

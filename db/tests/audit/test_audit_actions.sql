@@ -52,8 +52,8 @@ select is_empty(
 );
 select results_eq(
     $$select a.name from limena.audit_actions as a where a.is_announced$$,
-    array['operator.all_access_opened'],
-    'every tenant reads of an access to all'
+    array['ai_usage.removed', 'operator.all_access_opened'],
+    'every tenant reads of an access to all, and of a month of calls that went'
 );
 
 select * from finish();

@@ -28,22 +28,33 @@ $$;
 
 -- Six, whose ids are in the order of their names. Of each sort some have the same value.
 insert into limena.tenants (id, name, created_at)
-select format('a0000000-0000-4000-8000-00000000000%s', t.number)::uuid, t.name, now() + t.age
+select
+    format('a0000000-0000-4000-8000-00000000000%s', t.number)::uuid,
+    t.name,
+    date_trunc('second', now()) + t.age
 from (
     values
     (1, 'A', interval '3 min'), (2, 'B', '3 min 0.4 s'), (3, 'C', '3 min'), (4, 'D', '1 min'), (5, 'E', '5 min'),
     (6, 'F', '3 min')
 ) as t (number, name, age);
 insert into limena.ai_settings (tenant_id, tokens_per_month)
-select t.id, s.tokens
+select
+    t.id,
+    s.tokens
 from (values ('A', 1000), ('B', 3000), ('C', 3000), ('D', 300)) as s (name, tokens)
 inner join limena.tenants as t on s.name = t.name;
 insert into limena.ai_quotas (
     tenant_id, as_of, calls, recent_calls, used_tokens, reserved_tokens, written_off_tokens, expires_at
 )
 select
-    t.id, tests.at(q.age), array_fill(0, array[60 - q.minute]) || q.calls || array_fill(0, array[q.minute]), q.calls, q.used,
-    q.reserved, q.written_off, tests.at(q.expires_in)
+    t.id,
+    tests.at(q.age),
+    array_fill(0, array[60 - q.minute]) || q.calls || array_fill(0, array[q.minute]),
+    q.calls,
+    q.used,
+    q.reserved,
+    q.written_off,
+    tests.at(q.expires_in)
 from (
     values
     -- 200 tokens, 20 %: seven calls of the oldest minute that counts; another one has none of them left.
@@ -59,7 +70,15 @@ inner join limena.tenants as t on q.name = t.name;
 insert into limena.ai_reservations (
     tenant_id, id, actor_type, actor_id, model, estimated_tokens, created_at, expires_at
 )
-select t.id, gen_random_uuid(), 'user', gen_random_uuid(), 'm', 300, tests.at('-11 min'), tests.at('-1 s')
+select
+    t.id,
+    tests.id('reservation', 'C'),
+    'user',
+    tests.user_id('a', 'owner'),
+    'm',
+    300,
+    tests.at('-11 min'),
+    tests.at('-1 s')
 from limena.tenants as t
 where t.name = 'C';
 
@@ -67,7 +86,7 @@ where t.name = 'C';
 insert into limena.tenants (name, state) values ('G', 'deleted');
 select is(
     (
-        select string_agg(t.name, '' order by t.name collate "C")
+        select string_agg(t.name, '' order by t.name)
         from limena.tenants as t
         where t.id <> limena_private.platform_tenant_id() and t.state <> 'deleted'
     ),
@@ -78,7 +97,12 @@ select is(tests.pages_by(s.sort, 200), s.names, 'by ' || s.sort)
 from (
     values ('tokens', '[CBADFE]'), ('percent', '[DACBFE]'), ('calls', '[CAFEDB]'), ('created', '[EFCBAD]')
 ) as s (sort, names);
-select is(limena.list_tenant_usage(p_limit => 200)::text, limena.list_tenant_usage('tokens', 200)::text, 'tokens unless told');
+select
+    is(
+        limena.list_tenant_usage(p_limit => 200)::text,
+        limena.list_tenant_usage('tokens', 200)::text,
+        'tokens unless told'
+    );
 
 -- However long a page is, each tenant is on one, in the same order, and none is empty but of an empty list.
 select
@@ -104,21 +128,38 @@ select is(
 insert into limena.ai_usage_days (
     tenant_id, day, actor_type, actor_id, model, outcome, calls, prompt_tokens, completion_tokens, latency_ms
 )
-select t.id, (tests.at('0') at time zone 'UTC')::date - d.ago, 'user', t.id, 'm', 'succeeded', 1, 10, 1, 1
+select
+    t.id,
+    (tests.at('0') at time zone 'UTC')::date - d.ago,
+    'user',
+    t.id as actor_id,
+    'm',
+    'succeeded',
+    1,
+    10,
+    1,
+    1
 from limena.tenants as t
 cross join unnest(array[0, 29, 30]) as d (ago)
 where t.name in ('B', 'C');
 select is(
     (
-        select jsonb_agg(jsonb_build_array(i.item #>> '{tenant,name}', jsonb_array_length(i.item -> 'days')) order by i.place)
-        from jsonb_array_elements(limena.list_tenant_usage('tokens', 3)::jsonb -> 'items') with ordinality as i (item, place)
+        select
+            jsonb_agg(
+                jsonb_build_array(i.item #>> '{tenant,name}', jsonb_array_length(i.item -> 'days')) order by i.place
+            )
+        from
+            jsonb_array_elements(limena.list_tenant_usage('tokens', 3)::jsonb -> 'items') with ordinality
+                as i (item, place)
     ),
     '[["C", 2], ["B", 2], ["A", 0]]'::jsonb, 'thirty days of each'
 );
 select is(
     (
         select jsonb_agg(d.day - 'day' order by d.place)
-        from jsonb_array_elements(limena.list_tenant_usage(p_trend => true)::jsonb -> 'days') with ordinality as d (day, place)
+        from
+            jsonb_array_elements(limena.list_tenant_usage(p_trend => true)::jsonb -> 'days') with ordinality
+                as d (day, place)
     ),
     '[{"calls": 2, "tokens": 22}, {"calls": 2, "tokens": 22}]'::jsonb, 'and of all together, for who asks'
 );

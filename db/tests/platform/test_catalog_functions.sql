@@ -1,7 +1,7 @@
 -- The catalogs, searched for the function that somebody forgets next year: what each is, who may call it. Independent
 -- of limena.self_check(), which a deploy runs.
 begin;
-select plan(18);
+select plan(20);
 
 -- Who may call what; D is SECURITY DEFINER. Whoever adds a function comes by here.
 select results_eq(
@@ -64,6 +64,7 @@ select results_eq(
         'limena.describe_ai_quota limena_app',
         'limena.describe_tenant limena_app',
         'limena.disconnect_integration D limena_app',
+        'limena.drop_ai_usage D limena_maintenance',
         'limena.due_ai_quotas D limena_maintenance',
         'limena.end_session D limena_app',
         'limena.ensure_partitions D limena_maintenance',
@@ -345,11 +346,36 @@ select is_empty(
     'each has a comment'
 );
 select is_empty(
-    $$select p.oid::regprocedure
+    $$select p.oid::regprocedure, e.what
+    from pg_proc as p
+    cross join lateral regexp_matches(regexp_replace(p.prosrc, '--[^\n]*', '', 'g'), '\mexecute\s+(?!function)(\S+)', 'gi') as e (what)
+    where p.pronamespace in ('limena'::regnamespace, 'limena_private'::regnamespace)
+        and e.what[1] !~ '^format\('
+        and p.proname <> 'self_check'$$,
+    'dynamic SQL is format(), each time; self_check() only names it'
+);
+select results_eq(
+    $q$select tests.lines($$select p.proname::text
     from pg_proc as p
     where p.pronamespace in ('limena'::regnamespace, 'limena_private'::regnamespace)
-        and p.prosrc ~* '\mexecute\M' and p.prosrc !~* 'execute\s+format\(' and p.proname not in ('self_check')$$,
-    'dynamic SQL is format() with %I and %L'
+        and p.prosrc ~* '\mexecute\s+format\(' and p.prosrc ~ '%(\d\$)?-?\d*s'$$)$q$,
+    array['audit_table'],
+    'with %I and %L, but for audit_table(), which nobody may call and which is told a relation'
+);
+select is_empty(
+    $$select p.oid::regprocedure, t.typname
+    from pg_proc as p
+    cross join lateral unnest(p.proargtypes::oid[]) as a (type)
+    inner join pg_type as t on a.type = t.oid
+    left join pg_type as e on t.typelem = e.oid
+    where p.pronamespace in ('limena'::regnamespace, 'limena_private'::regnamespace)
+        and (p.prosecdef or exists (select from aclexplode(p.proacl) as x where x.grantee <> p.proowner))
+        and (
+            coalesce(nullif(e.typname, '-'), t.typname) ~ '^reg'
+            or t.typname in ('name', 'char', 'oid', 'tid', 'xid', 'xml', 'refcursor')
+            or t.typtype = 'p'
+        )$$,
+    'what is granted, or runs as the owner, takes the name of no object, and nothing of a type that its caller chooses'
 );
 
 -- The types are nobody's to trip over.

@@ -1,0 +1,540 @@
+"""Calls every function that a login role of ours may execute, with what an attacker would pass, and says what it found.
+
+Which functions there are, with which parameters, pg_proc says; which errors they raise and what permission they need,
+their comments. Each call is a transaction on a real log-in of the role, and is rolled back. Before that,
+tests.changes() (db/tests/sweep.sql) tells which rows it changed, and what it told is searched for every value that
+is not the caller's. Arguments with which a function does what it is for are written down in support/sweep_cases.py, so
+that one hostile argument among them gets past the checks of the others.
+"""
+
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, TypeAlias
+
+import psycopg
+from psycopg.rows import TupleRow
+
+from support.databases import Database, run_script
+from support.pgtap import CHECKOUT
+from support.sweep_cases import (
+    ADMINISTRATOR,
+    ANSWERS,
+    CALLED_WITH,
+    CHANGES,
+    FAILS,
+    GENERIC,
+    HOSTILE,
+    KNOWS,
+    LAST_LINES,
+    NOTHING,
+    PROOFS,
+    PROVE_TOGETHER,
+    PUBLIC,
+    SAID_OF_ONESELF,
+    TELLS,
+)
+
+EXCEPTIONS: Mapping[str, Mapping[str, str | tuple[str, ...]]] = {
+    "ANSWERS": ANSWERS,
+    "CHANGES": CHANGES,
+    "KNOWS": KNOWS,
+    "TELLS": TELLS,
+}
+LOGINS = ("limena_app", "limena_auth", "limena_readonly", "limena_maintenance")
+
+FIXTURE = CHECKOUT / "db" / "tests" / "sweep.sql"
+TIMEOUT = "5s"
+"""For one call. The slowest takes a fraction of a second; what never ends is told from what a busy machine delays."""
+
+UUID = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+UNKNOWN = "dddddddd-dddd-4ddd-8ddd-dddddddddddd"
+DATE = re.compile("[0-9]{4}-[0-9]{2}-[0-9]{2}")
+
+Arguments: TypeAlias = Mapping[str, str | None]
+Row: TypeAlias = tuple[str, dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Parameter:
+    name: str
+    type: str
+    default: str | None
+    """As SQL."""
+
+
+@dataclass(frozen=True)
+class Function:
+    """One that somebody may execute, and what its comment says of it."""
+
+    name: str
+    parameters: tuple[Parameter, ...]
+    is_variadic: bool
+    granted_to: tuple[str, ...]
+    comment: str
+
+    @cached_property
+    def raises(self) -> set[str]:
+        """'Raises 42501 without …, LM002 when …'"""
+        found = re.search("[Rr]aises .*", self.comment)
+        return set(re.findall(r"\b(?:[0-9][0-9A-Z]{4}|P0002|LM[0-9]{3})\b", found[0] if found else ""))
+
+    @cached_property
+    def needs(self) -> set[str]:
+        """'42501 without ai:read and audit:export'; not where one of several does, or where it depends."""
+        permissions = "[a-z_]+:[a-z_]+(?: and [a-z_]+:[a-z_]+)*"
+        found = re.search(f"42501 without ({permissions})(?! or| and| where|[a-z_])", self.comment)
+        return set(found[1].split(" and ")) if found else set()
+
+    @cached_property
+    def call(self) -> str:
+        arguments = ", ".join(f"{one.name} => %({one.name})s::{one.type}" for one in self.parameters)
+        return f"limena.{self.name}({'variadic ' if self.is_variadic else ''}{arguments})"
+
+
+@dataclass(frozen=True)
+class Actor:
+    """A log-in, and how its transactions begin: what stands in FROM, before the function in the target list."""
+
+    name: str
+    login: str
+    enters: str = ""
+    role: str | None = None
+    """Whose permissions they have: '' for none; None where it is not permissions that count."""
+    may_change: tuple[str, ...] = ()
+    """Whose rows: a's, b's, nobody's (the platform's, and what is new)."""
+    eyes: str = "a"
+    """What is not to be told, see Sweep.foreign."""
+    is_refused_with: frozenset[str] = frozenset()
+    """Whatever the comment says."""
+    is_thorough: bool = False
+    """Tries everything. The others try what works, and what b has in its place."""
+
+
+def _in_a(role: str, *, may_change: tuple[str, ...] = ("a",), is_thorough: bool = False) -> Actor:
+    enters = f"from limena.enter_session(tests.session_hash('a', '{role}'), tests.tenant_id('a'))"
+    return Actor(f"a's {role}", "limena_app", enters, role, may_change, is_thorough=is_thorough)
+
+
+ACTORS = (
+    Actor("nobody", "limena_app", role="", eyes="nobody"),
+    Actor(
+        "a forger of b's context",
+        "limena_app",
+        "from set_config('app.current_tenant_id', tests.tenant_id('b')::text, true)",
+        role="",
+        eyes="nobody",
+        is_refused_with=frozenset({"42501"}),
+    ),
+    _in_a("owner", is_thorough=True),
+    _in_a("admin"),
+    _in_a("member"),
+    _in_a("viewer", may_change=()),
+    # With every scope that there is, which is what an admin may.
+    Actor("a's key", "limena_app", "from limena.enter_api_key(tests.key_hash('a'))", "admin", ("a",)),
+    Actor("authentication", "limena_auth", may_change=("a", "nobody"), eyes="trusted", is_thorough=True),
+    Actor("an operator who declared nothing", "limena_readonly", eyes="nobody"),
+    Actor(
+        "an operator who declared a",
+        "limena_readonly",
+        "from limena.resume_access(current_setting('sweep.ticket'))",
+        is_thorough=True,
+    ),
+    Actor("maintenance", "limena_maintenance", may_change=("a", "nobody"), eyes="trusted", is_thorough=True),
+)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a call came to. `told` is the result, or all that the error says."""
+
+    function: Function
+    actor: Actor
+    arguments: Arguments
+    sqlstate: str | None
+    told: str
+    changes: tuple[Row, ...] = ()
+
+    def seen(self, asked: str) -> object:
+        """What tells one answer from another, when `asked` was asked about."""
+        told = bool(self.told) if self.sqlstate is None else self.told.replace(asked, "…")
+        return self.sqlstate, told, sorted({table for table, _ in self.changes})
+
+    def __str__(self) -> str:
+        arguments = (
+            f"{name} => {value if value is None else repr(value[:80])}" for name, value in self.arguments.items()
+        )
+        return f"{self.function.name}({', '.join(arguments)}) by {self.actor.name}"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What should not be. `kind`: fails, allows, undocumented, changes, tells, answers or knows."""
+
+    kind: str
+    outcome: Outcome
+    what: str
+
+    def __str__(self) -> str:
+        return f"{self.kind}: {self.outcome}: {self.what}"
+
+
+class Sweep:
+    """A database with both tenants in it, and what may be done there."""
+
+    def __init__(self, database: Database) -> None:
+        self.database = database
+        self.needed: set[tuple[str, str]] = set()
+        self._connections: dict[str, psycopg.Connection[TupleRow]] = {}
+        run_script(database, FIXTURE, {"search_path": "tests"})
+        with database.connect() as superuser:
+            superuser.execute("select tests.make_tenants(), tests.make_person_of_both(), tests.make_administrator()")
+            # b first: a query that takes whatever row it finds finds b's.
+            for tenant in ("b", "a"):
+                superuser.execute("select tests.furnish(%s)", [tenant])
+        with database.connect("limena_readonly") as operator:
+            operator.execute("select limena.open_access('what all tenants are told'), limena.close_access()")
+            # a first: what was last is b's.
+            self._ticket, _ = (
+                operator.execute(DECLARATION, [tenant, tenant]).fetchall()[0][0] for tenant in ("a", "b")
+            )
+        with database.connect("limena_maintenance") as maintenance:
+            for _ in range(3):
+                maintenance.execute("select limena.seal_audit_log()")
+        with database.connect() as superuser:
+            superuser.execute(
+                """
+                insert into tests.rows_before
+                select s.relation, s.place, tests.row_at(s.relation, s.place) from tests.rows_standing as s
+                """
+            )
+            superuser.execute("analyze")
+            self.rows: list[Row] = [tuple(row) for (row,) in superuser.execute("select item from tests.rows_before")]
+
+    def close(self) -> None:
+        for connection in self._connections.values():
+            connection.close()
+
+    # What there is.
+
+    @cached_property
+    def functions(self) -> dict[str, Function]:
+        """All of ours that a login role may execute, definer functions and others; no two share a name
+        (db/tests/platform/test_catalog_functions.sql)."""
+        with self.database.connect() as superuser:
+            found = superuser.execute(FUNCTIONS, [list(LOGINS)]).fetchall()
+        return {
+            name: Function(name, tuple(Parameter(*one) for one in parameters), is_variadic, tuple(roles), comment)
+            for name, parameters, is_variadic, roles, comment in found
+        }
+
+    @cached_property
+    def arguments(self) -> Mapping[str, Arguments]:
+        """Those of tenant a with which each function does what it is for, as text."""
+        asked = [(function.name, one) for function in self.functions.values() for one in function.parameters]
+        expressions = [
+            # Times as JSON has them, as in `rows`.
+            f"to_jsonb({expression}) #>> '{{}}'" if one.type.startswith("timestamp") else f"({expression})::text"
+            for name, one in asked
+            for expression in [CALLED_WITH.get(f"{name}.{one.name}") or one.default or CALLED_WITH[one.name]]
+        ]
+        with self.database.connect() as superuser:
+            superuser.execute("select set_config('sweep.ticket', %s, false)", [self._ticket])
+            values = superuser.execute(f"select {', '.join(expressions)}".encode()).fetchall()[0]
+        found: dict[str, dict[str, str | None]] = {name: {} for name in self.functions}
+        for (name, one), value in zip(asked, values, strict=True):
+            found[name][one.name] = value
+        return found
+
+    @cached_property
+    def hostile(self) -> dict[str, list[str]]:
+        """By type, the hostile values that this version takes."""
+        found: dict[str, list[str]] = {}
+        with self.database.connect() as superuser:
+            for kind, values in HOSTILE.items():
+                for value in values:
+                    with suppress(psycopg.DataError):
+                        superuser.execute(f"select %s::{kind}".encode(), [value])
+                        found.setdefault(kind, []).append(value)
+        return found
+
+    # Whose it is.
+
+    @cached_property
+    def owners(self) -> dict[str, str]:
+        """a or b, by the ids of tenants and people, and by the addresses of those who are none yet."""
+        found: dict[str, str] = {}
+        for table, row in self.rows:
+            for one in ("a", "b"):
+                if table == "limena.tenants" and row["name"].startswith(f"marker{one} "):
+                    found[row["id"]] = one
+                if table == "limena.registrations" and f".marker{one}@" in row["email"]:
+                    found[row["email"]] = one
+        for table, row in self.rows:
+            # Who is in both is b's: what of theirs is in no tenant is not a's to change.
+            if table == "limena.memberships" and found.get(row["user_id"]) != "b":
+                found[row["user_id"]] = found[row["tenant_id"]]
+        return found
+
+    def owner(self, table: str, row: Mapping[str, Any]) -> str:
+        """a, b or nobody: what is the platform's, or belongs to people and tenants that are new."""
+        keys = (
+            row["id"] if table == "limena.tenants" else row.get("tenant_id"),
+            row["id"] if table == "limena.users" else row.get("user_id"),
+            row.get("email"),
+        )
+        return next((self.owners[key] for key in keys if key in self.owners), "nobody")
+
+    @cached_property
+    def columns_of_b(self) -> dict[tuple[str, str], list[str]]:
+        """b's values, by table and column."""
+        found: dict[tuple[str, str], list[str]] = {}
+        for table, row in self.rows:
+            if self.owner(table, row) == "b":
+                for column, item in row.items():
+                    found.setdefault((table, column), []).extend(_values(item))
+        return found
+
+    @cached_property
+    def places_of_a(self) -> dict[str, set[tuple[str, str]]]:
+        """By a's values, in which tables and columns they stand. Not in the log, which has something of everything."""
+        found: dict[str, set[tuple[str, str]]] = {}
+        for table, row in self.rows:
+            if self.owner(table, row) == "a" and table != "limena.audit_logs":
+                for column, item in row.items():
+                    if isinstance(item, str):
+                        found.setdefault(item, set()).add((table, column))
+        return found
+
+    @cached_property
+    def foreign(self) -> dict[str, list[str]]:
+        """What is not to be told: to a all that is not a's, to nobody anything, to who is trusted what is b's."""
+        values: dict[str, set[str]] = {"a": set(), "b": set(), "nobody": set(), "public": set()}
+        for table, row in self.rows:
+            owner = self.owner(table, row)
+            is_public = table in PUBLIC or row.get("action") == "operator.all_access_opened"
+            distinct = {one for one in _values(row) if len(one) > 6 and not DATE.fullmatch(one)}
+            values["public" if is_public else owner].update(distinct)
+            # Whom a shares with b is known to a by name.
+            if table == "limena.users" and (row["id"] in self.places_of_a):
+                values["a"].update(row[column] for column in ("id", "email", "display_name"))
+        a, b, nobody, public = values["a"], values["b"], values["nobody"], values["public"]
+        return {
+            "a": sorted((b | nobody) - a - public),
+            "nobody": sorted((a | b | nobody) - public),
+            "trusted": sorted(b - a - public),
+        }
+
+    # What is tried.
+
+    def call(self, actor: Actor, function: Function, changed: Arguments) -> Outcome:
+        arguments = {**self.arguments[function.name], **changed}
+        connection = self._connection(actor.login)
+        try:
+            rows = connection.execute(f"select ({function.call})::text {actor.enters}".encode(), arguments).fetchall()
+            changes = connection.execute("select tests.changes()").fetchall()[0][0]
+        except psycopg.Error as error:
+            assert not connection.closed, f"the server is gone: {function.name}({changed})"
+            said = error.diag
+            told = (
+                said.message_primary,
+                said.message_detail,
+                said.message_hint,
+                said.column_name,
+                said.constraint_name,
+            )
+            return Outcome(function, actor, arguments, error.sqlstate, "\n".join(one for one in told if one))
+        finally:
+            connection.rollback()
+        told_rows = "\n".join(text for (text,) in rows if text is not None)
+        return Outcome(function, actor, arguments, None, told_rows, tuple((table, row) for table, row in changes or ()))
+
+    def _connection(self, login: str) -> psycopg.Connection[TupleRow]:
+        if login not in self._connections:
+            connection = self._connections[login] = self.database.connect(login, autocommit=False)
+            connection.execute("select set_config('sweep.ticket', %s, false)", [self._ticket])
+            connection.execute("select set_config('statement_timeout', %s, false)", [TIMEOUT])
+            connection.commit()
+        return self._connections[login]
+
+    def calls(self, actor: Actor, function: Function) -> Iterator[Arguments]:
+        """What is changed of the arguments that work."""
+        yield {}
+        yield dict.fromkeys(one.name for one in function.parameters)
+        for name, values in self.others(function).items():
+            yield from ({name: value} for value in values)
+        yield from self.rows_of_b(function)
+        if not actor.is_thorough:
+            return
+        for one in function.parameters:
+            yield from ({one.name: value} for value in self.anything_of_b(one.type))
+            if one.name not in SAID_OF_ONESELF:
+                yield from ({one.name: value} for value in (None, *self.hostile[one.type]))
+        said = [one.name for one in function.parameters if one.name in SAID_OF_ONESELF]
+        yield from (dict.fromkeys(said, value) for value in self.hostile["text"] if said)
+
+    def places(self, function: Function) -> dict[Parameter, set[tuple[str, str]]]:
+        """Where a's arguments stand in a's rows."""
+        arguments = self.arguments[function.name]
+        return {
+            one: set() if one.name in PROOFS else self.places_of_a.get((arguments[one.name] or "").strip("{}"), set())
+            for one in function.parameters
+        }
+
+    def others(self, function: Function) -> dict[str, list[str]]:
+        """For each argument what b has in the same columns: where a's key works, each of b's."""
+        return {
+            one.name: sorted({_literal(one, value) for place in places for value in self.columns_of_b.get(place, ())})
+            for one, places in self.places(function).items()
+        }
+
+    def rows_of_b(self, function: Function) -> Iterator[Arguments]:
+        """What belongs together, out of each row of b's: the tenant and the person, the id and its time."""
+        places = self.places(function)
+        for table, row in self.rows:
+            if self.owner(table, row) == "b":
+                found = {
+                    one.name: _literal(one, row[column])
+                    for one, columns in places.items()
+                    for place, column in columns
+                    if place == table and row[column] is not None
+                }
+                if len(found) > 1 and not found.keys() & PROVE_TOGETHER:
+                    yield found
+
+    def anything_of_b(self, kind: str) -> list[str]:
+        """Where an id fits, one out of each column; where a text does, a few of all kinds, and a cursor."""
+        one = Parameter("", kind, None)
+        if kind.startswith("uuid"):
+            ids = {value for values in self.columns_of_b.values() for value in values[:1] if UUID.fullmatch(value)}
+            return [_literal(one, value) for value in sorted(ids)]
+        if kind.startswith("text"):
+            columns = ("tenants", "id"), ("tenants", "name"), ("users", "email"), ("api_keys", "id")
+            texts = [self.columns_of_b[f"limena.{table}", column][0] for table, column in columns]
+            return [_literal(one, text) for text in (*texts, f"9999999999999999_{texts[-1]}")]
+        return []
+
+    # What is found.
+
+    def findings(self, login: str, names: Iterable[str] | None = None) -> Iterator[Finding]:
+        """What a log-in can do that it should not, with all functions that it may execute or with some."""
+        for function in self.functions.values():
+            if login in function.granted_to and (names is None or function.name in names):
+                for actor in ACTORS:
+                    if actor.login == login:
+                        yield from self._of_what_works(actor, function)
+                        for changed in self.calls(actor, function):
+                            yield from self._of(self.call(actor, function, changed))
+                        yield from self._of_ids(actor, function)
+
+    def _of_what_works(self, actor: Actor, function: Function) -> Iterator[Finding]:
+        """With a's arguments a function does what it is for, and refuses who lacks the permission that it names."""
+        outcome = self.call(actor, function, {})
+        if actor.is_thorough and outcome.sqlstate != FAILS.get(function.name):
+            yield Finding("fails", outcome, f"{outcome.sqlstate}: {outcome.told}")
+        held = {
+            row["permission"]
+            for table, row in self.rows
+            if table == "limena.role_permissions" and row["role"] == actor.role
+        }
+        if actor.role is not None and not function.needs <= held and outcome.sqlstate != "42501":
+            yield Finding("allows", outcome, f"without {', '.join(function.needs - held)}")
+        for one in function.parameters:
+            if CALLED_WITH.get(f"{function.name}.{one.name}", CALLED_WITH.get(one.name)) == ADMINISTRATOR:
+                somebody = self.arguments["enter_session"]["p_secret_hash"]
+                outcome = self.call(actor, function, {one.name: somebody})
+                if outcome.sqlstate != "42501":
+                    yield Finding("allows", outcome, "to who administers no platform")
+
+    def _of(self, outcome: Outcome) -> Iterator[Finding]:
+        function, actor, told = outcome.function, outcome.actor, outcome.told
+        if outcome.sqlstate is not None and outcome.sqlstate not in function.raises | GENERIC | actor.is_refused_with:
+            yield Finding("undocumented", outcome, f"{outcome.sqlstate}: {told[:300]}")
+        if outcome.sqlstate == "42501" and any(words in told for words in LAST_LINES):
+            yield Finding("changes", outcome, f"all but: {told[:300]}")
+        for table, row in outcome.changes:
+            owner = self.owner(table, row)
+            if owner not in actor.may_change and not self._is_meant("CHANGES", function, owner):
+                yield Finding("changes", outcome, f"a row of {owner} in {table}: {json.dumps(row)[:300]}")
+        given = "\n".join(value for value in outcome.arguments.values() if value is not None)
+        for value in self.foreign[actor.eyes]:
+            # Not as a part of another number.
+            is_told = value in told and re.search(rf"(?<!\d){re.escape(value)}(?!\d)", told) and value not in given
+            if is_told and not self._is_meant("TELLS", function):
+                yield Finding("tells", outcome, f"{value} in {told[:300]}")
+        is_answer = outcome.sqlstate is None and told not in NOTHING
+        if actor.eyes == "nobody" and is_answer and not self._is_meant("ANSWERS", function):
+            yield Finding("answers", outcome, told[:300])
+
+    def _of_ids(self, actor: Actor, function: Function) -> Iterator[Finding]:
+        """Another tenant's id is as good as one that nothing has."""
+        others = self.others(function)
+        for one in function.parameters:
+            other = next((value for value in others[one.name] if value not in self.places_of_a), None)
+            if one.type == "uuid" and other is not None:
+                there = self.call(actor, function, {one.name: other})
+                nowhere = self.call(actor, function, {one.name: UNKNOWN})
+                if there.seen(other) != nowhere.seen(UNKNOWN) and not self._is_meant("KNOWS", function):
+                    yield Finding("knows", there, f"{there.seen(other)}, and of no id {nowhere.seen(UNKNOWN)}")
+
+    def _is_meant(self, exceptions: str, function: Function, owner: str = "") -> bool:
+        """Whether a list of sweep_cases names the function (and the owner); remembers that the line was needed."""
+        listed = EXCEPTIONS[exceptions].get(function.name)
+        if listed is not None:
+            self.needed.add((exceptions, function.name))
+        return listed is not None and (not owner or owner in listed)
+
+
+def _values(item: object) -> Iterator[str]:
+    """Every value in a row, as text; binary ones in hex without what stands before it."""
+    if isinstance(item, Mapping):
+        for value in item.values():
+            yield from _values(value)
+    elif isinstance(item, list):
+        for value in item:
+            yield from _values(value)
+    elif item is not None and not isinstance(item, bool):
+        yield str(item).removeprefix("\\x")
+
+
+def _literal(parameter: Parameter, value: object) -> str:
+    """A value as PostgreSQL reads it."""
+    text = str(value)
+    if parameter.type.endswith("[]"):
+        return "{" + json.dumps(text, ensure_ascii=False) + "}"
+    return "\\x" + text.removeprefix("\\x") if parameter.type == "bytea" else text
+
+
+DECLARATION = b"""
+    select limena.open_access_as(
+        tests.session_hash('platform', 'owner'), 'marker' || %s || ' reason', tests.tenant_id(%s), 600
+    )
+"""
+FUNCTIONS = b"""
+    select f.proname, f.parameters, f.is_variadic, f.granted_to, f.comment
+    from (
+        select
+            p.proname,
+            array(
+                select jsonb_build_array(
+                    p.proargnames[a.place],
+                    format_type(a.type, null),
+                    pg_get_function_arg_default(p.oid, a.place::integer)
+                )
+                from unnest(p.proargtypes::oid[]) with ordinality as a (type, place)
+                order by a.place
+            ) as parameters,
+            p.provariadic <> 0 as is_variadic,
+            array(
+                select r.name from unnest(%s::text[]) as r (name) where has_function_privilege(r.name, p.oid, 'execute')
+            ) as granted_to,
+            coalesce(obj_description(p.oid, 'pg_proc'), '') as comment
+        from pg_proc as p
+        where p.pronamespace in ('limena'::regnamespace, 'limena_private'::regnamespace)
+    ) as f
+    where f.granted_to <> '{}'
+    order by f.proname
+"""
