@@ -8,9 +8,11 @@ import re
 import subprocess
 import sys
 import tempfile
+import threading
+import time
 import urllib.request
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from http.cookiejar import CookieJar
 from pathlib import Path
 from typing import Any, Final
@@ -24,6 +26,7 @@ CLIENTS: Final = 16
 TENANTS: Final = 1000
 NEIGHBOURS: Final = 4
 HAMMERERS: Final = 16
+WAITERS: Final = 64
 
 _SETUP: Final = """
 insert into limena.users (email, display_name, password_hash)
@@ -119,9 +122,9 @@ def _reserve(port: int, key: str, connections: int, seconds: float) -> subproces
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
 
 
-def _answers(load: subprocess.Popen[str], status: str) -> dict[str, float]:
+def _answers(load: subprocess.Popen[str], *statuses: str) -> dict[str, float]:
     result = json.loads(load.communicate(timeout=120)[0])
-    if set(result["statuses"]) != {status}:
+    if not set(result["statuses"]) <= set(statuses):
         raise RuntimeError(f"answered {result['statuses']}")
     return {
         "per_second": result["requests"] / result["seconds"],
@@ -154,6 +157,66 @@ def neighbour_of_a_paused_tenant(bench: Bench) -> dict[str, Any]:
 
         pairs = alternate(bench.rounds, hammered, lambda: alone() | {"refused_per_second": 0.0})
         return compare(pairs, ratio_of="p99_ms")
+
+
+@contextmanager
+def _held(dsn: str, tenant_id: str) -> Iterator[None]:
+    """Somebody with SQL of their own has a tenant's quota, 0.9 seconds at a time."""
+    is_over = threading.Event()
+
+    def hold() -> None:
+        with psycopg.connect(dsn, autocommit=True) as connection:
+            while not is_over.is_set():
+                with connection.transaction():
+                    connection.execute("select from limena.ai_quotas where tenant_id = %s for update", [tenant_id])
+                    is_over.wait(0.9)
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    try:
+        yield
+    finally:
+        is_over.set()
+        thread.join()
+
+
+def _neighbour(bench: Bench, *, is_held: bool) -> dict[str, Any]:
+    with bench.database() as database, database.api() as port:
+        key, busy = database.demo["api_key"], database.demo["second_tenant"]["api_key"]
+        tenant_ids = [database.demo["tenant_id"], database.demo["second_tenant"]["tenant_id"]]
+        with psycopg.connect(database.dsn()) as connection:
+            connection.execute(
+                "insert into limena.ai_settings (tenant_id, max_calls_per_hour, max_tokens_per_month)"
+                " select t.id, 1000000, 1000000000000 from unnest(%s::uuid[]) as t (id)",
+                [tenant_ids],
+            )
+        for one in (key, busy):
+            _answers(_reserve(port, one, NEIGHBOURS, 1), "201")
+
+        def alone() -> dict[str, float]:
+            return _answers(_reserve(port, key, NEIGHBOURS, bench.seconds), "201")
+
+        def beside() -> dict[str, float]:
+            with _held(database.dsn(), tenant_ids[1]) if is_held else nullcontext():
+                others = _reserve(port, busy, WAITERS, bench.seconds + 2)
+                time.sleep(1)
+                during = alone()
+                return during | {"others_per_second": _answers(others, "201", "503")["per_second"]}
+
+        pairs = alternate(bench.rounds, beside, lambda: alone() | {"others_per_second": 0.0})
+        return compare(pairs, ratio_of="p99_ms")
+
+
+def neighbour_of_a_busy_tenant(bench: Bench) -> dict[str, Any]:
+    """Reservations of one tenant over 4 connections while another one reserves over 64, beside the same without it; one
+    API process."""
+    return _neighbour(bench, is_held=False)
+
+
+def neighbour_of_a_tenant_whose_row_is_held(bench: Bench) -> dict[str, Any]:
+    """The same while SQL of the other tenant's own keeps its quota locked, 0.9 seconds at a time, so that its 64
+    callers wait or get a 503."""
+    return _neighbour(bench, is_held=True)
 
 
 _USED_TENANTS: Final = """
@@ -209,5 +272,7 @@ MEASUREMENTS: Final = (
     reservations_of_one_tenant,
     reservations_of_1000_tenants,
     neighbour_of_a_paused_tenant,
+    neighbour_of_a_busy_tenant,
+    neighbour_of_a_tenant_whose_row_is_held,
     admin_usage_of_10000_tenants,
 )

@@ -25,6 +25,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
+from limena.disconnect import while_connected
 from limena.errors import Problem
 from limena.pools import CallConnection
 from limena.routing import ProcedureRoute
@@ -55,13 +56,18 @@ class ExportRoute(ProcedureRoute):
             return Response(headers=self._headers(), media_type=self.media_type)
         tenant_id: str = json.loads(content or b"{}")["tenant_id"]
         stack = AsyncExitStack()
-        try:
+
+        async def begin() -> tuple[CallConnection, AsyncIterator[bytes], bytes]:
             connection = await services_of(request).database.begin_export(
                 stack, self.begin, arguments, tenant_id=tenant_id, credential=credential, request=request
             )
             chunks = connection.copy_out(self.copy)
             # Whatever PostgreSQL refuses, it refuses here: while there is still an answer to tell it in.
-            first = await anext(chunks, b"")
+            return connection, chunks, await anext(chunks, b"")
+
+        try:
+            # Where filters find little, the first bytes take their time.
+            connection, chunks, first = await while_connected(request, begin())
         except BaseException as error:
             await stack.aclose()
             if isinstance(error, OperationalError):

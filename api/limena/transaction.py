@@ -7,7 +7,6 @@ anything: who may do what is PostgreSQL's answer, and what it refuses comes out 
 
 from __future__ import annotations
 
-import asyncio
 import functools
 import ipaddress
 import logging
@@ -25,6 +24,7 @@ from psycopg.rows import TupleRow
 from starlette.requests import HTTPConnection
 
 from limena.errors import NOT_COUNTED, RETRY_AFTER_SECONDS, Problem, SqlError
+from limena.fair_gate import FairGate
 from limena.metrics import Metrics
 from limena.pools import Call, CallConnection, CallPool, Pool, TenantPool, call, lend
 from limena.procedures import Catalog, Statement, read_catalog
@@ -43,6 +43,11 @@ class SessionCredential:
     secret_hash: bytes = field(repr=False)
     tenant_id: UUID | None
 
+    @property
+    def caller(self) -> UUID | None:
+        """Who it is before PostgreSQL has answered: all sessions of a tenant are one caller."""
+        return self.tenant_id
+
     def arguments(self) -> dict[str, bytes | str | UUID | None]:
         return {"p_secret_hash": self.secret_hash, "p_tenant_id": self.tenant_id}
 
@@ -56,6 +61,11 @@ class ApiKeyCredential:
     refusal: ClassVar[str] = "invalid_api_key"
     key_hash: bytes = field(repr=False)
 
+    @property
+    def caller(self) -> bytes:
+        """Who it is before PostgreSQL has answered: whose key it is, only PostgreSQL knows."""
+        return self.key_hash
+
     def arguments(self) -> dict[str, bytes | str | UUID | None]:
         return {"p_key_hash": self.key_hash}
 
@@ -64,6 +74,9 @@ Credential: TypeAlias = SessionCredential | ApiKeyCredential
 
 _ROW_WAIT_SECONDS: Final = 2.0
 """How long a call that may wait for a row waits for its turn to."""
+
+_ROW_WAITS_OF_ONE_CALLER: Final = 2
+"""Calls of one caller wait for one row: while one has it, another is on its way. More get nothing done sooner."""
 
 _ALWAYS_CALLED: Final = frozenset(
     {
@@ -97,7 +110,9 @@ class Database:
         self._catalog: Catalog | None = None
         self._rated_keys: Final = RecentKeys()
         self._exporting: Final[set[str]] = set()
-        self._row_waits: Final = asyncio.Semaphore(max(1, app_pool.max_size // 2))
+        places = max(1, app_pool.max_size // 2)
+        share = min(_ROW_WAITS_OF_ONE_CALLER, max(1, places - 1))
+        self._row_waits: Final = FairGate(places, share, _ROW_WAIT_SECONDS)
 
     def note_pools(self, metrics: Metrics) -> None:
         """How full the pools are, at this moment."""
@@ -140,9 +155,10 @@ class Database:
         record in the tenant's audit log under `route`, in a second transaction: what the first one wrote is lost.
 
         `waits_for_row`: the procedure may wait for a row that other calls of its tenant lock. Such calls have half of
-        the pool together, so that one tenant's row never stops another one's requests."""
+        the pool together, and those of one key, or of one tenant's sessions, two connections, so that one tenant's row
+        never stops another one's requests."""
         try:
-            async with self._may_wait_for_row() if waits_for_row else nullcontext():
+            async with self._may_wait_for_row(credential) if waits_for_row else nullcontext():
                 return await self._enter_and_run(procedure, arguments, credential, request)
         except Problem as problem:
             if problem.permission is not None:
@@ -150,16 +166,13 @@ class Database:
             raise
 
     @asynccontextmanager
-    async def _may_wait_for_row(self) -> AsyncIterator[None]:
-        try:
-            async with asyncio.timeout(_ROW_WAIT_SECONDS):
-                await self._row_waits.acquire()
-        except TimeoutError:
-            raise Problem("unavailable") from None
-        try:
+    async def _may_wait_for_row(self, credential: Credential) -> AsyncIterator[None]:
+        async with AsyncExitStack() as stack:
+            try:
+                await stack.enter_async_context(self._row_waits.place(credential.caller))
+            except TimeoutError:
+                raise Problem("unavailable") from None
             yield
-        finally:
-            self._row_waits.release()
 
     async def _record_denial(
         self, permission: str, route: str, credential: Credential, request: HTTPConnection

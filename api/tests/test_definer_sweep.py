@@ -102,7 +102,7 @@ WEAKER = [
     (
         "limena.change_password(bytea, text, text, bytea, text, inet, text)",
         "s.user_id = v_session.user_id",
-        "true",
+        "s.current_tenant_id = (select c.current_tenant_id from limena.sessions as c where c.id = v_session.id)",
         "change_password",
         "changes",
     ),

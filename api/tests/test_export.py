@@ -7,7 +7,7 @@ import re
 import socket
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -224,6 +224,13 @@ def copying(connection: psycopg.Connection[tuple[Any, ...]]) -> int:
     return count
 
 
+def wait_until(is_so: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 20
+    while not is_so():
+        assert time.monotonic() < deadline, "it did not come about"
+        time.sleep(0.05)
+
+
 def test_a_client_that_hangs_up_ends_the_query(api: Api, key: str, many: psycopg.Connection[tuple[Any, ...]]) -> None:
     address = urlsplit(api.base_url)
     with socket.create_connection((address.hostname, address.port)) as client:
@@ -233,11 +240,26 @@ def test_a_client_that_hangs_up_ends_the_query(api: Api, key: str, many: psycopg
         # Others are served meanwhile: the export has a pool of its own.
         with api.person().client(key) as other:
             assert other.get("/api/v1/audit-logs", params={"limit": "1"}).status_code == 200
-    deadline = time.monotonic() + 20
-    while copying(many):
-        assert time.monotonic() < deadline, "the query goes on"
-        time.sleep(0.05)
+    wait_until(lambda: copying(many) == 0)
     assert len(export(api, key, action="made.up")) == 20_000, "and the next one is served in full"
+
+
+def test_a_client_that_hangs_up_before_the_first_row_ends_the_query(api: Api, key: str) -> None:
+    """As where a filter finds nothing in a long log."""
+    address = urlsplit(api.base_url)
+    with api.database.connect() as connection:
+        row = connection.execute("select pg_get_functiondef('limena.exported_tenant_id'::regproc)").fetchone()
+        assert row is not None
+        definition: str = row[0]
+        connection.execute(definition.replace("\nbegin\n", "\nbegin\n    perform pg_sleep(120);\n").encode())
+        try:
+            with socket.create_connection((address.hostname, address.port)) as client:
+                client.sendall(f"GET {PATH} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {key}\r\n\r\n".encode())
+                wait_until(lambda: copying(connection) == 1)
+            wait_until(lambda: copying(connection) == 0)
+        finally:
+            connection.execute(definition.encode())
+    assert export(api, key, action="made.up") == [], "and the next one is served"
 
 
 def test_a_tenants_slow_exports_leave_room_for_others(
@@ -262,10 +284,7 @@ def test_a_tenants_slow_exports_leave_room_for_others(
             assert copying(many) == 2
             with api.person().client(key) as same:
                 assert same.get(PATH).status_code == 429
-    deadline = time.monotonic() + 20
-    while copying(many):
-        assert time.monotonic() < deadline, "the query goes on"
-        time.sleep(0.05)
+    wait_until(lambda: copying(many) == 0)
     export(api, key, action="made.up")
 
 

@@ -270,6 +270,25 @@ def test_the_tenant_finds_who_when_and_why(operated: Database, grace: Connection
         assert one(app, "select count(*) from limena.audit_logs where action = 'operator.access_closed'") >= 1
 
 
+def test_an_access_to_all_stands_once_and_every_tenant_finds_it(operated: Database, grace: Connection) -> None:
+    grace.execute("select limena.open_access('ticket 4713: everybody')")
+    with operated.connect() as superuser:
+        rows = superuser.execute(
+            "select tenant_id = limena_private.platform_tenant_id(), action from limena.audit_logs"
+            " where details ->> 'reason' like '%4713%'"
+        ).fetchall()
+    assert rows == [(True, "operator.all_access_opened")]
+    for name, role, found in (("a", "admin", 1), ("b", "owner", 1), ("b", "member", 0)):
+        with operated.connect("limena_app") as app, app.transaction():
+            app.execute("select tests.enter_as(%s, %s)", [name, role])
+            told = "select a.actor_label, a.occurred_at is not null from limena.announcements() as a"
+            announced = app.execute(f"{told} where a.details ->> 'reason' like '%4713%'".encode()).fetchall()
+            assert announced == [("limena_test_grace", True)] * found
+            if found:
+                listed = one(app, "select limena.list_audit_logs(p_action => 'operator.all_access_opened')")
+                assert sum("4713" in item["details"]["reason"] for item in listed["items"]) == 1
+
+
 def test_the_api_declares_in_a_persons_name(operated: Database) -> None:
     with operated.connect("limena_readonly") as api:
         ticket = one(api, "select limena.open_access_as(tests.session_hash('a', 'owner'), 'the usage page')")

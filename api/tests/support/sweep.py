@@ -459,6 +459,11 @@ class Sweep:
             owner = self.owner(table, row)
             if owner not in actor.may_change and not self._is_meant("CHANGES", function, owner):
                 yield Finding("changes", outcome, f"a row of {owner} in {table}: {json.dumps(row)[:300]}")
+            # Before a tenant is known it is a person who is proved, and nobody of theirs.
+            person = row["id"] if table == "limena.users" else row.get("user_id")
+            proved = self.arguments["log_in"]["p_user_id"]
+            if actor.login == "limena_auth" and owner == "a" and person in self.owners and person != proved:
+                yield Finding("changes", outcome, f"a colleague's row in {table}: {json.dumps(row)[:300]}")
         given = "\n".join(value for value in outcome.arguments.values() if value is not None)
         for value in self.foreign[actor.eyes]:
             # Not as a part of another number.

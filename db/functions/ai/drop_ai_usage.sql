@@ -1,6 +1,6 @@
--- What the platform's retention of AI calls has passed: the oldest month of ai_usage_logs goes as a whole when it is over
--- for p_months full months. Its sums stay (ai_usage_days, ai_quota_months), and so does what check_ai_quotas() compares,
--- which is two months. The log says it to every tenant.
+-- What the platform's retention of AI calls has passed: the oldest month of ai_usage_logs goes as a whole when it is
+-- over for p_months full months. Its sums stay (ai_usage_days, ai_quota_months), and so does what check_ai_quotas()
+-- compares, which is two months. The log says it to every tenant.
 --
 -- A month waits for its reservations: while one is there, closed or not, it can still be settled late (prune() takes
 -- them a week after they were closed). And it waits for who reads the log, an export of minutes: nobody else is kept

@@ -30,7 +30,10 @@ with events as (
             'The AI quota was counted anew, after a clock that was wrong', '{counted_up_to, reason}'
         ),
         ('ai_usage.exported', 'notice', 'Somebody exported the AI usage', '{format, filters}'),
-        ('ai_usage.removed', 'info', 'AI calls of a month long past were removed; their sums stay', '{month, kept_months}'),
+        (
+            'ai_usage.removed', 'info', 'AI calls of a month long past were removed; their sums stay',
+            '{month, kept_months}'
+        ),
         ('ai_settings.administered', 'warning', 'A platform admin changed the AI switch or limits', '{reason}'),
         ('api_key.revoked', 'notice', 'An API key was switched off', '{}'),
         ('api_key.rotated', 'notice', 'An API key got a successor, and ends after a grace', '{}'),
