@@ -11,8 +11,8 @@ import pytest
 
 from support.breakages import replaced
 from support.databases import Database, create_database, drop_database
-from support.sweep import EXCEPTIONS, LOGINS, Sweep
-from support.sweep_cases import CALLED_WITH, FAILS, HOSTILE, UNMARKED, WITHOUT_B
+from support.sweep import ACTORS, EXCEPTIONS, LOGINS, Sweep
+from support.sweep_cases import CALLED_WITH, FAILS, HOSTILE, UNMARKED, WITHOUT_B, WORKS_WHEN_FROZEN
 
 
 @pytest.fixture(scope="module")
@@ -71,6 +71,23 @@ def test_nothing_is_found(sweep: Sweep) -> None:
     assert found == []
     listed = {(name, function) for name, exceptions in EXCEPTIONS.items() for function in exceptions}
     assert listed - sweep.needed == set(), "nothing needs these exceptions (support/sweep_cases.py) any more"
+
+
+def test_a_frozen_tenant_stays_as_it_is(sweep: Sweep) -> None:
+    owner = next(actor for actor in ACTORS if actor.name == "a's owner")
+    with sweep.database.connect() as superuser:
+        superuser.execute("update limena.tenants set state = 'frozen' where id = tests.tenant_id('a')")
+        sweep.remember()
+        try:
+            changed = {
+                function.name
+                for function in sweep.functions.values()
+                if "limena_app" in function.granted_to and sweep.call(owner, function, {}).changes
+            }
+        finally:
+            superuser.execute("update limena.tenants set state = 'active' where id = tests.tenant_id('a')")
+            sweep.remember()
+    assert changed == WORKS_WHEN_FROZEN
 
 
 # A function, what in it, and what instead; which function then shows it, in which way.

@@ -205,14 +205,20 @@ class Sweep:
             for _ in range(3):
                 maintenance.execute("select limena.seal_audit_log()")
         with database.connect() as superuser:
+            superuser.execute("analyze")
+        self.rows = self.remember()
+
+    def remember(self) -> list[Row]:
+        """From now on, what is there is what was there before."""
+        with self.database.connect() as superuser:
+            superuser.execute("truncate tests.rows_before")
             superuser.execute(
                 """
                 insert into tests.rows_before
                 select s.relation, s.place, tests.row_at(s.relation, s.place) from tests.rows_standing as s
                 """
             )
-            superuser.execute("analyze")
-            self.rows: list[Row] = [tuple(row) for (row,) in superuser.execute("select item from tests.rows_before")]
+            return [tuple(row) for (row,) in superuser.execute("select item from tests.rows_before")]
 
     def close(self) -> None:
         for connection in self._connections.values():

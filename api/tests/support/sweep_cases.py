@@ -241,6 +241,21 @@ ANSWERS = {
 }
 NOTHING = ("", "false", "{}", "[]")
 
+# What an owner changes though their tenant is frozen (docs/errors.md, tenant_frozen); and that somebody exports.
+WORKS_WHEN_FROZEN = {
+    "count_api_key_call",
+    "end_session",
+    "export_ai_usage",
+    "export_audit_logs",
+    "log_out",
+    "log_out_all",
+    "release_ai_call",
+    "revoke_all_api_keys",
+    "revoke_api_key",
+    "settle_ai_call",
+    "switch_tenant",
+}
+
 # Tables that are the same for all.
 PUBLIC = ("limena.permissions", "limena.role_permissions", "limena_private.audited_tables")
 
