@@ -6,7 +6,8 @@ another system that feeds bare SHA-256 to bcrypt cannot be tried here ("password
 of its NFC form (RFC 8265 section 4.2): the same characters typed on another keyboard match, while `²` and `2` stay
 different.
 
-bcrypt releases the GIL, so hashing runs in a bounded pool of threads and never on the event loop.
+bcrypt releases the GIL, so hashing runs in a bounded pool of threads and never on the event loop, and with a lower
+priority than it.
 
 Refuses: to raise for a stored hash that is malformed or costs more than any of ours (it verifies as False, in the usual
 time), and to log or return a password. It sets no rules of composition (NIST SP 800-63B section 3.1.1.2, ASVS 5.0
@@ -18,8 +19,10 @@ from __future__ import annotations
 import asyncio
 import base64
 import hmac
+import os
 import re
 import secrets
+import sys
 import unicodedata
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -31,11 +34,11 @@ from limena.guessability import is_guessable
 
 MINIMUM_LENGTH: Final = 12
 MAXIMUM_LENGTH: Final = 256
+"""Characters of the NFC form. Checked where a password is set, never where one is shown: the rule may have changed
+since."""
 _MAXIMUM_RAW_LENGTH: Final = 4 * 256
 """Code points of a password as it comes in. NFC makes one character of four at most, and takes time that grows with the
 square of a run of combining marks: nothing longer is ever normalised."""
-"""Characters of the NFC form. Checked where a password is set, never where one is shown: the rule may have changed
-since."""
 
 _T = TypeVar("_T")
 _LABEL: Final = b"limena password v1"
@@ -82,7 +85,9 @@ class PasswordHasher:
 
     def __init__(self, cost: int, workers: int) -> None:
         self._cost: Final = cost
-        self._executor: Final = ThreadPoolExecutor(max_workers=workers, thread_name_prefix="bcrypt")
+        self._executor: Final = ThreadPoolExecutor(
+            max_workers=workers, thread_name_prefix="bcrypt", initializer=_let_others_first
+        )
         self._most_calls: Final = workers * (1 + self.WAITING_PER_WORKER)
         self._calls = 0
         self._dummy: Final = hash_password(secrets.token_urlsafe(32), cost)
@@ -126,6 +131,13 @@ class PasswordHasher:
             return await asyncio.get_running_loop().run_in_executor(self._executor, work)
         finally:
             self._calls -= 1
+
+
+def _let_others_first() -> None:
+    """For a thread that hashes: whoever answers requests gets the processor first. On Linux that is the thread's own
+    priority; elsewhere it would be the whole process's, and stays as it is."""
+    if sys.platform == "linux":
+        os.nice(10)
 
 
 def _key(password: str) -> bytes:

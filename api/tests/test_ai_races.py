@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import psycopg
 import pytest
 
 from limena import api_key_format
@@ -166,3 +167,22 @@ def test_retries_at_one_moment_are_one_reservation(served: Served) -> None:
     assert hammer(served, key, CALLERS, call) == {(201, None): CALLERS}
     query = "select (count(*), sum(recent_calls), sum(reserved_tokens))::text from limena.ai_quotas where tenant_id = "
     assert served.one(query + "tests.tenant_id('a')") == "(1,1,5)"
+
+
+def test_a_retry_does_not_wait_for_the_row_that_others_hold(served: Served) -> None:
+    key_hash = api_key_format.parse(served.demo["api_key"])
+    with served.database.connect("limena_app") as app, served.database.connect("limena_app") as holder:
+
+        def reserve(connection: psycopg.Connection[Any], idempotency_key: str) -> Any:
+            call = "select limena.reserve_ai_call('m', 1, %s) from limena.enter_api_key(%s)"
+            row = connection.execute(call, [idempotency_key, key_hash]).fetchone()
+            assert row is not None
+            return row[0]
+
+        first = reserve(app, "held-up")
+        with holder.transaction():
+            reserve(holder, "holds")
+            app.execute("set statement_timeout = '500ms'")  # half of what a wait for the row lasts
+            assert reserve(app, "held-up")["id"] == first["id"]
+            with pytest.raises(psycopg.errors.QueryCanceled):
+                reserve(app, "another")

@@ -190,6 +190,17 @@ def test_a_slot_that_nobody_reads_is_found(env: Environment, slot: str) -> None:
     assert vacuum(find_problems(env)) == [f"vacuum: the replication slot {slot} holds back vacuum, and nobody reads it"]
 
 
+def test_an_ai_quota_that_is_not_its_detail_is_found(database: Database, env: Environment) -> None:
+    superuser(
+        database,
+        "select tests.make_tenants()",
+        "insert into limena.ai_quotas (tenant_id, as_of, used_tokens) values (tests.tenant_id('a'), now(), 7)",
+    )
+    (finding,) = find_problems(env)
+    assert finding.startswith("ai quotas: tenant ")
+    assert finding.endswith(": counts 7 tokens as used, the detail has 0")
+
+
 def test_a_log_that_nobody_seals_is_found(database: Database, env: Environment) -> None:
     superuser(
         database,

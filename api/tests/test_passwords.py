@@ -6,6 +6,8 @@ import asyncio
 import base64
 import hashlib
 import hmac
+import os
+import sys
 import threading
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -55,6 +57,23 @@ def test_what_is_stored_is_bcrypt_over_the_labelled_hmac() -> None:
     assert not bcrypt.checkpw(
         base64.b64encode(hashlib.sha256(b"correct horse battery staple").digest()), stored.encode()
     )
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a thread has no priority of its own")
+def test_threads_that_hash_let_others_first() -> None:
+    def priorities() -> dict[str, int]:
+        return {name: os.getpriority(os.PRIO_PROCESS, int(name)) for name in os.listdir("/proc/self/task")}
+
+    async def work() -> tuple[dict[str, int], dict[str, int]]:
+        before = priorities()
+        async with hasher() as made:
+            await made.hash("correct horse battery staple")
+            return before, priorities()
+
+    before, during = run(work())
+    hashing = during.keys() - before.keys()
+    assert {during[name] for name in hashing} == {min(19, os.getpriority(os.PRIO_PROCESS, 0) + 10)}
+    assert {name: during[name] for name in before.keys() & during.keys()} == before
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,9 @@
 -- locks and no deadlock, and whoever has the row knows that nobody else is counting. The clock is read once it is
 -- theirs: of two that waited, the later one never has the earlier time.
 --
--- Nobody waits for it longer than a second: whoever keeps it in a transaction of their own holds up their own tenant,
--- and not the connections that all tenants share.
+-- Nobody waits for it longer than two seconds (lock_timeout counts twice: for the place at the head of the queue, and
+-- for the row): whoever keeps it in a transaction of their own holds up their own tenant, and not the connections that
+-- all tenants share.
 --
 -- Brings the row up to that time: the ring moves on, a month that has passed is closed, a trip that is over ends, and
 -- reservations that are overdue expire. The caller counts on, and save_ai_quota() writes.
@@ -73,4 +74,4 @@ end;
 $$;
 
 comment on function limena_private.lock_ai_quota(uuid, boolean) is
-'A tenant''s row of ai_quotas, locked, and brought up to the time of the lock (as_of); to be written by save_ai_quota(). With p_even_if_paused false NULL, and nothing is locked, while AI is paused. Raises 55P03 after a second of waiting.';
+'A tenant''s row of ai_quotas, locked, and brought up to the time of the lock (as_of); to be written by save_ai_quota(). With p_even_if_paused false NULL, and nothing is locked, while AI is paused. Raises 55P03 after one or two seconds of waiting.';

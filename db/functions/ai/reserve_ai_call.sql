@@ -6,7 +6,7 @@
 -- is looked up under the lock), or as someone else's (keys are of one caller); hammering while AI is paused, to slow
 -- others down (then nothing is locked and nothing written); estimates that are far too high, to pause everybody (only
 -- what was settled trips the ceiling); holding the row in a transaction of their own (whoever waits gives up after a
--- second, with 55P03).
+-- second or two, with 55P03).
 --
 -- Waiting calls could be granted in batches, under one lock: everything between lock_ai_quota() and save_ai_quota() is
 -- about one call and could be said again for the next.
@@ -51,9 +51,10 @@ begin
     end if;
 
     -- The usual case, in one statement while the row is held: the call fits, and there is nothing else to do. Whatever is
-    -- not so plain (a new minute, a trip, a warning, something that has expired, a retry) finds no row here, changes
-    -- nothing, and goes the long way below. Two statements, so that the second one's snapshot and clock are those of a
-    -- caller who has the row: one that had waited would know the limits and the time of before.
+    -- not so plain (a new minute, a trip, a warning, something that has expired) finds no row there, changes nothing, and
+    -- goes the long way below. Two statements, so that the second one's snapshot and clock are those of a caller who has
+    -- the row: one that had waited would know the limits and the time of before. And what needs no row (AI is paused or
+    -- switched off, or it is a retry) does not wait for it.
     perform
     from limena.ai_quotas as q
     where q.tenant_id = v_tenant_id
@@ -61,6 +62,13 @@ begin
         and not exists (
             select from limena.ai_settings as s
             where s.tenant_id = v_tenant_id and not (s.is_enabled and s.is_allowed)
+        )
+        and (
+            p_idempotency_key is null
+            or not exists (
+                select from limena.ai_reservations as r
+                where r.tenant_id = v_tenant_id and r.actor_id = v_actor_id and r.idempotency_key = p_idempotency_key
+            )
         )
     for update;
     if found then
@@ -215,6 +223,6 @@ end;
 $$;
 
 comment on function limena.reserve_ai_call(text, integer, text) is
-'Reserves an AI call for ten minutes: {id, state, expires_at, remaining_tokens, remaining_calls}, or {refused: {code, detail, retry_after, notice}} when it does not fit under a limit; with a notice when AI is paused for the tenant, else with null. A retry with the same idempotency key gets the same reservation. Raises 42501 without ai:use, LM002 for a retry when the reservation is live no more, LM003 while AI is switched off, LM006 while the count is ahead of the clock, 22023 for a bad value, 55P03 when others have the tenant''s row for a second.';
+'Reserves an AI call for ten minutes: {id, state, expires_at, remaining_tokens, remaining_calls}, or {refused: {code, detail, retry_after, notice}} when it does not fit under a limit; with a notice when AI is paused for the tenant, else with null. A retry with the same idempotency key gets the same reservation. Raises 42501 without ai:use, LM002 for a retry when the reservation is live no more, LM003 while AI is switched off, LM006 while the count is ahead of the clock, 22023 for a bad value, 55P03 when others have the tenant''s row for a second or two.';
 
 grant execute on function limena.reserve_ai_call(text, integer, text) to limena_app;

@@ -34,6 +34,7 @@ declare
     v_old jsonb[];
     v_new jsonb[];
     v_erased uuid[] := '{}';
+    v_caller name := coalesce(nullif(current_setting('role'), 'none'), session_user);
 begin
     select t.* into v_table from limena_private.audited_tables as t where t.relation = tg_relid;
     if not found then
@@ -42,18 +43,18 @@ begin
 
     case tg_op
         when 'INSERT' then
-            select array_agg(null::jsonb), array_agg(to_jsonb(n)) into v_old, v_new from new_rows as n;
+            select array_agg(null::jsonb), array_agg(to_jsonb(n.*)) into v_old, v_new from new_rows as n;
         when 'DELETE' then
-            select array_agg(to_jsonb(o)), array_agg(null::jsonb) into v_old, v_new from old_rows as o;
+            select array_agg(to_jsonb(o.*)), array_agg(null::jsonb) into v_old, v_new from old_rows as o;
         when 'UPDATE' then
             -- A row whose key changed has no partner: it shows as one that went and one that came.
             select array_agg(o.item), array_agg(n.item) into v_old, v_new
             from (
-                select to_jsonb(r) as item, array(select to_jsonb(r) ->> k.name from unnest(v_table.key_columns) as k (name)) as key
+                select to_jsonb(r.*) as item, array(select to_jsonb(r.*) ->> k.name from unnest(v_table.key_columns) as k (name)) as key
                 from old_rows as r
             ) as o
             full join (
-                select to_jsonb(r) as item, array(select to_jsonb(r) ->> k.name from unnest(v_table.key_columns) as k (name)) as key
+                select to_jsonb(r.*) as item, array(select to_jsonb(r.*) ->> k.name from unnest(v_table.key_columns) as k (name)) as key
                 from new_rows as r
             ) as n on o.key = n.key;
         when 'TRUNCATE' then
@@ -69,8 +70,8 @@ begin
 
     -- limena_app changes rows of a tenant in the context of that tenant, or the context is not the one in which the
     -- statement began.
-    if current_setting('is_superuser') = 'off'
-        and pg_has_role(coalesce(nullif(current_setting('role'), 'none'), session_user), 'limena_app', 'MEMBER')
+    if pg_has_role(v_caller, 'limena_app', 'MEMBER')
+        and (current_setting('is_superuser') = 'off' or not (select r.rolsuper from pg_roles as r where r.rolname = v_caller))
         and (
             v_context is null
             or v_table.scope = 'tenant' and exists (

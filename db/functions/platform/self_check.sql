@@ -231,6 +231,13 @@ begin
     ) as w
     where not exists (select from limena.audit_actions as a where a.name = w.name)
     union all
+    select 'audit', p.oid::regprocedure::text, 'records an action that is no literal'
+    from pg_proc as p
+    cross join lateral regexp_matches(p.prosrc, 'record_(?:user_)?event\(([^;]*)', 'g') as e (found)
+    where p.pronamespace in ('limena'::regnamespace, 'limena_private'::regnamespace)
+        and p.proname not in ('record_changes', 'record_event', 'record_user_event')
+        and e.found[1] !~ 'p_action => (''[a-z_]+\.[a-z_]+''|case )'
+    union all
     select 'audit', 'limena.audit_logs', 'has no partition for ' || to_char(m.month, 'YYYY-MM')
     from unnest(array[date_trunc('month', now() at time zone 'UTC'), date_trunc('month', now() at time zone 'UTC') + interval '1 month']) as m (month)
     where not exists (

@@ -305,6 +305,14 @@ values
         gen_random_uuid(), 'access.denied', 'system'); select tests.seal()$$
 ),
 (
+    'drop_ai_usage', 'limena_maintenance', 'ai_usage.removed',
+    'select limena.drop_ai_usage()',
+    $$create table limena.ai_usage_logs_2020_01 (like limena.ai_usage_logs including all);
+        alter table limena.ai_usage_logs_2020_01 owner to limena_owner;
+        alter table limena.ai_usage_logs attach partition limena.ai_usage_logs_2020_01 for
+        values from ('2020-01-01') to ('2020-02-01')$$
+),
+(
     'ensure_partitions', 'limena_maintenance', 'maintenance.partitions_made',
     'select limena.ensure_partitions(5)',
     default

@@ -6,7 +6,8 @@ select plan(51);
 select tests.make_tenants();
 select tests.make_api_key(p_tenant => 'a');
 
--- A table of each kind of value, its child, and one that has no tenant.
+-- A table of each kind of value, its child, and one that has no tenant, and columns that are called as the function
+-- calls its rows.
 set local role limena_owner;
 create table limena.things (
     tenant_id uuid not null,
@@ -29,7 +30,7 @@ create table limena.parts (
     foreign key (tenant_id, thing_id) references limena.things (tenant_id, id)
     on update cascade on delete cascade
 );
-create table limena.globals (id integer primary key, name text);
+create table limena.globals (id integer primary key, name text, n jsonb, o jsonb, r jsonb, c jsonb);
 grant insert, update, delete, select on limena.things to limena_app;
 select limena_private.audit_table(
     p_table => 'limena.things', p_entity_type => 'thing', p_key_columns => '{tenant_id, id}', p_entity_column => 'id',

@@ -1,7 +1,7 @@
 -- limena.find_invitation(): what whoever has a link is shown before they accept, and when nothing. Fails without a
 -- condition of limena_private.open_invitation().
 begin;
-select plan(17);
+select plan(18);
 
 select tests.make_tenants();
 insert into limena.invitations (tenant_id, id, email, role, token_hash, invited_by)
@@ -76,6 +76,12 @@ from (
     (
         format('update limena.memberships set role = ''member'' where user_id = %L', tests.user_id('a', 'admin')), '0',
         'or lowered'
+    ),
+    (
+        format(
+            'update limena.memberships set created_at = created_at + interval ''1 s'' where user_id = %L',
+            tests.user_id('a', 'admin')
+        ), '0', 'or went and came back after it was made'
     )
 ) as s (statement, expected, name);
 

@@ -2,7 +2,7 @@
 -- rotation of the master key reads and replaces, and that it replaces nothing else. Fails without the comparison with
 -- the old ciphertext, the tenant, or the version.
 begin;
-select plan(33);
+select plan(34);
 
 select tests.make_tenants();
 select tests.make_integration(p_tenant => 'a', p_provider => 'oidc', p_fields => '{access_token, refresh_token}');
@@ -129,7 +129,12 @@ from (
 ) as l (size, name);
 
 -- What is replaced.
-select is(tests.reseal(p_was => 'something else'), 0, 'nothing that has become something else meanwhile');
+select is(
+    tests.reseal(p_tenant => 'b', p_field => 'code_verifier', p_was => 'something else', p_id => tests.id('flow', 'b')),
+    0,
+    'no code verifier that has become something else'
+);
+select is(tests.reseal(p_was => 'something else'), 0, 'nor anything that has');
 select is(tests.reseal(p_tenant => 'a', p_id => tests.integration_id('b', 'oidc')), 0, 'nothing of another tenant''s');
 select is(
     tests.reseal(p_tenant => 'b', p_id => tests.integration_id('a', 'oidc'), p_was => 'a oidc access_token'), 0,

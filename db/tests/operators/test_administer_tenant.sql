@@ -1,7 +1,7 @@
 -- limena.administer_tenant(): who may, what each action does to which tenant, and where it is on record. Fails without
 -- the question after the session, after the flag, or after the tenant.
 begin;
-select plan(47);
+select plan(48);
 
 select tests.make_tenants();
 select tests.make_api_key(p_tenant => 'a');
@@ -134,6 +134,7 @@ select is(tests.administer(r.action, r.reason, r.tenant_id), r.expected, r.name)
 from (
     values
     ('freeze', null, tests.tenant_id('a'), '22023', 'without a reason'),
+    ('disable-ai', null, tests.tenant_id('a'), '22023', 'whatever is done'),
     ('freeze', ' ', tests.tenant_id('a'), '22023', 'with a blank one'),
     ('freeze', E'\u200b', tests.tenant_id('a'), '22023', 'with one that nobody sees'),
     ('freeze', repeat('x', 501), tests.tenant_id('a'), '22023', 'with one too long'),

@@ -1,7 +1,7 @@
 -- limena.list_tenant_usage(): the order of each sort, and pages that end between tenants of one value. (Who sees what:
 -- api/tests/test_admin.py.) Fails without the tenant's id in the order and in the cursor.
 begin;
-select plan(34);
+select plan(35);
 
 -- A clock that stands still: within a minute, within a month for which there are partitions.
 create function tests.at(p_after interval)
@@ -124,6 +124,24 @@ select is(
         'trip', null, 'is_enabled', true, 'is_allowed', true, 'days', '[]'::jsonb, 'acts', '[]'::jsonb
     ),
     'a tenant'
+);
+update limena.ai_quotas as q
+set trip_cause = 'velocity', tripped_at = tests.at('-1 min'), trip_ends_at = tests.at(v.ends_in)
+from (values ('B', interval '5 min'), ('C', interval '0')) as v (name, ends_in)
+inner join limena.tenants as t on v.name = t.name
+where q.tenant_id = t.id;
+select is(
+    (
+        select jsonb_agg(i.item -> 'trip' order by i.place)
+        from
+            jsonb_array_elements(limena.list_tenant_usage('tokens', 2)::jsonb -> 'items') with ordinality
+                as i (item, place)
+    ),
+    jsonb_build_array(
+        null,
+        jsonb_build_object('cause', 'velocity', 'tripped_at', tests.at('-1 min'), 'ends_at', tests.at('5 min'))
+    ),
+    'a trip for as long as it lasts'
 );
 insert into limena.ai_usage_days (
     tenant_id, day, actor_type, actor_id, model, outcome, calls, prompt_tokens, completion_tokens, latency_ms

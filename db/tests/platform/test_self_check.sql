@@ -1,7 +1,7 @@
 -- limena.self_check(): breaks each promise in turn and expects to be told. Fails where self_check() does not look; that
 -- what it finds unbroken is so, test_catalog.sql shows without it.
 begin;
-select plan(89);
+select plan(90);
 
 -- What self_check() says once a statement was run; all of it is undone.
 create function pg_temp.findings_after(p_statement text)
@@ -224,6 +224,15 @@ from (
         end;
         $f$; alter function limena.made_up() owner to limena_owner; revoke all on function limena.made_up() from public',
         'audit: made.up: is not in limena.audit_actions'
+    ),
+    (
+        'create function limena.made_up(p_action text) returns void language plpgsql
+        set search_path = pg_catalog, pg_temp as $f$
+        begin
+            perform limena_private.record_event(p_tenant_id => null, p_action => p_action);
+        end;
+        $f$; alter function limena.made_up owner to limena_owner; revoke all on function limena.made_up from public',
+        'audit: limena.made_up(text): records an action that is no literal'
     ),
     (
         $$update limena_private.audited_tables set column_actions = '[["email", "user.moved"]]'
