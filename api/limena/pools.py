@@ -168,8 +168,8 @@ class CallConnection(AsyncConnection[TupleRow]):
         return results
 
     def _read_copy(self) -> PQGen[tuple[bytes, bool]]:
-        """A full chunk, or what is left, and whether that was all. A server that is slower than its reader sends 8 KiB at
-        a time, and each piece would have its price on the way out.
+        """A full chunk, or what is left, and whether that was all. A server that is slower than its reader sends 8 KiB
+        at a time, and each piece would have its price on the way out.
 
         PostgreSQL sends a message a row, and libpq hands over whole messages: the last byte of each is the line feed
         that ends a record, any other one stands within quotes. So nothing of a row need be looked at."""
