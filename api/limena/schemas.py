@@ -178,7 +178,10 @@ SCHEMAS: Final[Mapping[str, dict[str, Json]]] = {
     ),
     "AiUsage": _object(
         {
-            "key": {"type": "string", "description": "The day, the model's name, or the id of the user or API key."},
+            "key": {
+                "type": "string",
+                "description": "The day, the model's name, or the id of the user or API key. (other): too many models.",
+            },
             "calls": {"type": "integer", "description": "All that were reserved and are closed."},
             "failed_calls": {"type": "integer", "description": "Those among them that were settled as failed."},
             "unfinished_calls": {"type": "integer", "description": "Those that were released, or never settled."},

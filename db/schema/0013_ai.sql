@@ -151,3 +151,5 @@ create table limena.ai_usage_days (
 alter table limena.ai_usage_days alter column actor_id set statistics 0;
 alter table limena.ai_usage_days alter column model set statistics 0;
 comment on table limena.ai_usage_days is 'ai_usage_logs, added up by day (UTC), caller, model and outcome. A sum of no calls counts as none.';
+comment on column limena.ai_usage_days.model is
+'(other): of all models that came when the day had a thousand sums already.';

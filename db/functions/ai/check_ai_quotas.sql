@@ -1,5 +1,6 @@
--- One truth: what a row of ai_quotas says is what the detail adds up to, to the token, and so do the days' sums. Of the
--- current month and the one before: older ones do not change any more, but by a late settlement.
+-- One truth: what a row of ai_quotas says is what the detail adds up to, to the token, and so do the days' sums, where
+-- (other) is that of all models that have none of their own (summed_model()). Of the current month and the one before:
+-- older ones do not change any more, but by a late settlement.
 --
 -- One statement, hence one snapshot: it is right while others reserve and settle.
 --
@@ -40,7 +41,7 @@ begin
         group by 1, 2
     ),
 
-    summed as (
+    calls as (
         select
             l.tenant_id,
             (l.occurred_at at time zone 'UTC')::date as day,
@@ -54,6 +55,29 @@ begin
             sum(coalesce(l.latency_ms, 0)::bigint) as latency_ms
         from limena.ai_usage_logs as l
         where l.occurred_at >= v_from
+        group by 1, 2, 3, 4, 5, 6
+    ),
+
+    summed as (
+        select
+            g.tenant_id,
+            g.day,
+            g.actor_type,
+            g.actor_id,
+            coalesce(d.model, '(other)') as model,
+            g.outcome,
+            sum(g.calls) as calls,
+            sum(g.prompt_tokens) as prompt_tokens,
+            sum(g.completion_tokens) as completion_tokens,
+            sum(g.latency_ms) as latency_ms
+        from calls as g
+        left join limena.ai_usage_days as d
+            on g.tenant_id = d.tenant_id
+            and g.day = d.day
+            and g.actor_type = d.actor_type
+            and g.actor_id = d.actor_id
+            and g.model = d.model
+            and g.outcome = d.outcome
         group by 1, 2, 3, 4, 5, 6
     )
 

@@ -39,11 +39,18 @@ begin
         insert into limena.ai_usage_days as d (
             tenant_id, day, actor_type, actor_id, model, outcome, calls, prompt_tokens, completion_tokens, latency_ms
         )
-        select
-            p_quota.tenant_id, (e.created_at at time zone 'UTC')::date, e.actor_type, e.actor_id, e.model, 'expired',
-            count(*), 0, 0, 0
-        from expired as e
-        group by (e.created_at at time zone 'UTC')::date, e.actor_type, e.actor_id, e.model
+        select p_quota.tenant_id, g.day, g.actor_type, g.actor_id, m.model, 'expired', sum(g.calls), 0, 0, 0
+        from (
+            select (e.created_at at time zone 'UTC')::date as day, e.actor_type, e.actor_id, e.model, count(*) as calls
+            from expired as e
+            group by 1, 2, 3, 4
+        ) as g
+        cross join lateral (
+            select limena_private.summed_model(
+                p_quota.tenant_id, g.day, g.actor_type, g.actor_id, g.model, 'expired'
+            ) as model
+        ) as m
+        group by g.day, g.actor_type, g.actor_id, m.model
         on conflict (tenant_id, day, actor_type, actor_id, model, outcome) do update
         set calls = d.calls + excluded.calls
     ),

@@ -25,7 +25,7 @@ begin
     if not (
         p_after ~ case v_by
             when 'day' then '^[0-9]{4}-[0-9]{2}-[0-9]{2}$'
-            when 'model' then '^[A-Za-z0-9._:/@+-]{1,100}$'
+            when 'model' then '^([A-Za-z0-9._:/@+-]{1,100}|\(other\))$'
             else '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$'
         end
     ) then

@@ -18,15 +18,20 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_day date := (p_reservation.created_at at time zone 'UTC')::date;
+    v_model text;
 begin
     if p_reservation.state in ('expired', 'released') then
+        v_model := limena_private.summed_model(
+            p_reservation.tenant_id, v_day, p_reservation.actor_type, p_reservation.actor_id, p_reservation.model,
+            p_reservation.state
+        );
         update limena.ai_usage_days as d
         set calls = d.calls - 1
         where d.tenant_id = p_reservation.tenant_id
             and d.day = v_day
             and d.actor_type = p_reservation.actor_type
             and d.actor_id = p_reservation.actor_id
-            and d.model = p_reservation.model
+            and d.model = v_model
             and d.outcome = p_reservation.state;
     end if;
 
@@ -48,12 +53,15 @@ begin
         recorded_at = excluded.recorded_at,
         recorded_by = excluded.recorded_by;
 
+    v_model := limena_private.summed_model(
+        p_reservation.tenant_id, v_day, p_reservation.actor_type, p_reservation.actor_id, p_reservation.model, p_outcome
+    );
     insert into limena.ai_usage_days as d (
         tenant_id, day, actor_type, actor_id, model, outcome, calls, prompt_tokens, completion_tokens, latency_ms
     )
     values (
-        p_reservation.tenant_id, v_day, p_reservation.actor_type, p_reservation.actor_id, p_reservation.model, p_outcome,
-        1, p_prompt_tokens, p_completion_tokens, coalesce(p_latency_ms, 0)
+        p_reservation.tenant_id, v_day, p_reservation.actor_type, p_reservation.actor_id, v_model, p_outcome, 1,
+        p_prompt_tokens, p_completion_tokens, coalesce(p_latency_ms, 0)
     )
     on conflict (tenant_id, day, actor_type, actor_id, model, outcome) do update
     set

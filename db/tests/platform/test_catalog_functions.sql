@@ -201,6 +201,7 @@ select results_eq(
         'limena_private.seal_operator -',
         'limena_private.seal_unauthenticated -',
         'limena_private.set_membership -',
+        'limena_private.summed_model -',
         'limena_private.take_back_attempt -',
         'limena_private.tenant_salt -',
         'limena_private.trip_ai_quota -',
