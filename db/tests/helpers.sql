@@ -299,15 +299,17 @@ declare
     v_rows integer;
     v_sealed integer := 0;
 begin
-    loop
+    for v_round in 1 .. 20 loop
         v_rows := limena.seal_audit_log();
         update limena_private.audit_fences set xid = '3';
         v_rows := v_rows + limena.seal_audit_log();
-        exit when v_rows = 0;
+        if v_rows = 0 then
+            execute v_definition;
+            return v_sealed;
+        end if;
         v_sealed := v_sealed + v_rows;
     end loop;
-    execute v_definition;
-    return v_sealed;
+    raise exception 'sealing goes on for ever';
 end;
 $$;
 

@@ -1,7 +1,7 @@
 -- limena.apply_retention(): what goes, what stays, and what the log says of it. Fails where anything but a whole sealed
 -- segment goes, or goes early, or unrecorded.
 begin;
-select plan(42);
+select plan(39);
 
 -- Who may.
 select is(
@@ -136,17 +136,11 @@ select is(
 create temporary table removed_seal as
 select s.* from limena.audit_seals as s
 where s.tenant_id = tests.tenant_id('a') and s.number = 1;
-select is(pg_temp.run(1), 1, 'a run goes as far as it is told to');
-select is(
-    pg_temp.left_of('a') || '; ' || pg_temp.left_of('gone'),
-    case
-        when pg_temp.left_of('gone') = '729 x 1' then '900 x 1, 800 x 1000, 732 x 2, 731 x 2, 729 x 2, 100 x 2; 729 x 1'
-        else '900 x 1, 732 x 2, 731 x 2, 729 x 2, 100 x 2; 731 x 4, 729 x 1'
-    end,
-    'one segment went, of whichever tenant came first, as a whole'
+select results_eq(
+    'select pg_temp.run(1) from generate_series(1, 4)',
+    'values (1), (1), (1), (0)',
+    'a run removes as many segments as it is told to, and then there is nothing left to do'
 );
-select is(pg_temp.run(), 2, 'the next one removes the others');
-select is(pg_temp.run(), 0, 'and then there is nothing left to do');
 select is(
     pg_temp.left_of('a'), '900 x 1, 732 x 2, 729 x 2, 100 x 2',
     'of a went what was sealed and past its time: no segment of which a row is younger, and nothing that is not sealed'
