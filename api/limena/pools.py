@@ -168,8 +168,8 @@ class CallConnection(AsyncConnection[TupleRow]):
         return results
 
     def _read_copy(self) -> PQGen[tuple[bytes, bool]]:
-        """What has arrived, up to a chunk of it, and whether that was all. It waits for the socket only where it has
-        nothing to show.
+        """A full chunk, or what is left, and whether that was all. A server that is slower than its reader sends 8 KiB
+        at a time, and each piece would have its price on the way out.
 
         PostgreSQL sends a message a row, and libpq hands over whole messages: the last byte of each is the line feed
         that ends a record, any other one stands within quotes. So nothing of a row need be looked at."""
@@ -182,8 +182,6 @@ class CallConnection(AsyncConnection[TupleRow]):
                 chunk.append(_LF)
             elif size < 0:
                 return bytes(chunk), True
-            elif chunk:
-                break
             else:
                 yield Wait.R
                 self.pgconn.consume_input()

@@ -109,6 +109,13 @@ WEAKER = [
     ),
     ("limena_private.own_ai_reservation(uuid)", "r.tenant_id = v_tenant_id", "true", "settle_ai_call", "knows"),
     (
+        "limena_private.expire_ai_reservations(limena.ai_quotas)",
+        "r.tenant_id = p_quota.tenant_id",
+        "true",
+        "reserve_ai_call",
+        "fails",
+    ),
+    (
         "limena.get_audit_verification(integer, text)",
         "s.tenant_id = v_tenant_id",
         "true",

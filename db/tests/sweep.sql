@@ -113,6 +113,16 @@ begin
     reset role;
     update limena.ai_reservations set id = tests.id('reservation', p_tenant)
     where tenant_id = v_tenant_id and id = v_reserved;
+    -- One that is overdue: whoever comes next closes it, and no other tenant's.
+    insert into limena.ai_reservations (
+        tenant_id, id, actor_type, actor_id, model, estimated_tokens, created_at, expires_at
+    )
+    values (
+        v_tenant_id, tests.id('overdue reservation', p_tenant), 'user', tests.user_id(p_tenant, 'admin'),
+        v_marker || '-overdue', v_number + 6, now(), now()
+    );
+    update limena.ai_quotas set reserved_tokens = reserved_tokens + v_number + 6, expires_at = now()
+    where tenant_id = v_tenant_id;
     insert into limena.ai_quota_months (tenant_id, month, used_tokens, reserved_tokens)
     values (v_tenant_id, '2020-01-01', v_number + 4, v_number + 5);
 

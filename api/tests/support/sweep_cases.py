@@ -209,6 +209,7 @@ CHANGES: dict[str, tuple[str, ...]] = {
 TELLS = {
     "begin_log_in": "the hash that a password is compared with",
     "claim_mail": "what is to be delivered",
+    "due_ai_quotas": "whose quotas are due",
     "sealed_tenants": "whose logs are to be verified",
     "stale_credentials": "what is to be sealed anew",
 }
