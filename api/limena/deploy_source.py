@@ -11,6 +11,7 @@ import hashlib
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Final, Literal
 
@@ -166,7 +167,7 @@ def _read_file(root: Path, path: Path, problems: list[str]) -> SourceFile | None
     if not transactional and (not relative.startswith("schema/") or relative == ROLES_FILE):
         problems.append(f"{relative}: only a schema file after {ROLES_FILE} can be run outside the transaction")
     try:
-        statements = tuple(split_statements(text))
+        statements = _statements(text)
     except SqlTextError as error:
         problems.append(f"{relative}, {error}")
         return None
@@ -179,6 +180,12 @@ def _read_file(root: Path, path: Path, problems: list[str]) -> SourceFile | None
             if (finding := _forbidden(relative, transactional, statement.words)) is not None
         ]
     return SourceFile(relative, text, hashlib.sha256(text.encode()).hexdigest(), statements, transactional)
+
+
+@cache
+def _statements(text: str) -> tuple[Statement, ...]:
+    """Kept: a process that reads the files again and again (`limena dev` does) cuts each text once."""
+    return tuple(split_statements(text))
 
 
 def _forbidden(path: str, transactional: bool, words: tuple[str, ...]) -> str | None:

@@ -15,8 +15,7 @@ from dataclasses import dataclass
 # The classes are those of PostgreSQL's scan.l, to which every character above ASCII is a letter and none a space.
 _TOKEN = re.compile(
     r"""
-      (?P<space>   [ \t\n\f\v]+ )
-    | (?P<comment> --[^\n]* )
+      (?P<space>   (?: [ \t\n\f\v]+ | --[^\n]* )+ )
     | (?P<string>  [eE]'(?:[^'\\]|\\.|'')*' | '(?:[^']|'')*' | "(?:[^"]|"")*" )
     | (?P<dollar>  \$(?P<tag>[A-Za-z_\u0080-\U0010ffff][A-Za-z0-9_\u0080-\U0010ffff]*)?\$ )
     | (?P<word>    [A-Za-z_\u0080-\U0010ffff][A-Za-z0-9_$\u0080-\U0010ffff]* )
@@ -67,7 +66,7 @@ def split_statements(text: str) -> list[Statement]:
         token = _TOKEN.match(text, position)
         assert token is not None  # noqa: S101  (the last alternative takes any character)
         kind, value, end = token.lastgroup, token.group(), token.end()
-        if kind in ("space", "comment"):
+        if kind == "space":
             position = end
             continue
         if text.startswith("/*", position):

@@ -15,7 +15,7 @@ from limena.csrf import SAFE_METHODS
 from limena.routes import ENDPOINTS
 from limena.routing import Caller, Endpoint, HandlerRoute, ProcedureRoute
 from support.api import Api
-from support.csrf import HEADER, token_for
+from support.csrf import HEADER, TLS, token_for
 from support.databases import Database
 from support.people import Newcomer, json_of, register
 
@@ -68,7 +68,7 @@ def call(
     """Without a body that could be accepted: what passes the check is refused for its body, or for the id."""
     if cookies:
         headers = headers | {"Cookie": "; ".join(cookies)}
-    with httpx.Client(base_url=api.base_url, timeout=30) as plain:
+    with httpx.Client(base_url=api.base_url, timeout=30, verify=TLS) as plain:
         return plain.request(
             endpoint.method,
             endpoint.path.replace("{id}", UNKNOWN_ID).replace("{provider}", "none"),

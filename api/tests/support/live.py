@@ -65,7 +65,13 @@ def start(data_dir: Path, bin_dir: Path, *arguments: str, environment: dict[str,
             stdout=file,
             stderr=subprocess.STDOUT,
             start_new_session=True,
-            env={**os.environ, "LIMENA_DEV_BINDIR": str(bin_dir), "LIMENA_RATE_LIMITS": "off", **(environment or {})},
+            env={
+                **os.environ,
+                "LIMENA_DEV_BINDIR": str(bin_dir),
+                "LIMENA_RATE_LIMITS": "off",
+                "LIMENA_BCRYPT_COST": "4",
+                **(environment or {}),
+            },
         )
     scheme = "https" if "--tls" in arguments else "http"
     live = Live(data_dir, output, process, f"{scheme}://127.0.0.1:{port}")

@@ -472,8 +472,11 @@ class Sweep:
                 yield Finding("changes", outcome, f"a colleague's row in {table}: {json.dumps(row)[:300]}")
         given = "\n".join(value for value in outcome.arguments.values() if value is not None)
         for value in self.foreign[actor.eyes]:
-            # Not as a part of another number.
-            is_told = value in told and re.search(rf"(?<!\d){re.escape(value)}(?!\d)", told) and value not in given
+            # Not as a part of another number, of a hash or of an id.
+            digit = "[0-9a-f]" if value.isdigit() else "[0-9]"
+            is_told = (
+                value in told and re.search(f"(?<!{digit}){re.escape(value)}(?!{digit})", told) and value not in given
+            )
             if is_told and not self._is_meant("TELLS", function):
                 yield Finding("tells", outcome, f"{value} in {told[:300]}")
         is_answer = outcome.sqlstate is None and told not in NOTHING

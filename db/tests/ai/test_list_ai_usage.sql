@@ -3,6 +3,8 @@
 begin;
 select plan(25);
 
+-- As the API's connections have it, see db/tests/audit/test_export_audit_logs.sql.
+set local jit = off;
 select tests.make_tenants();
 select tests.make_api_key(p_tenant => 'a', p_name => 'user', p_scopes => '{ai:use}');
 select tests.make_api_key(p_tenant => 'a', p_name => 'reader', p_scopes => '{ai:read}');
