@@ -14,22 +14,23 @@ as $$
 declare
     v_limit integer := limena.page_limit(p_limit);
 begin
-    update limena.outbox as o
-    set abandoned_at = clock_timestamp()
-    from (
+    -- Materialized: a plan may run a subselect more than once, and this one would find other rows each time.
+    with over as materialized (
         select d.tenant_id, d.id
         from limena.outbox as d
         where d.delivered_at is null and d.abandoned_at is null and d.due_at <= clock_timestamp() and d.expires_at <= clock_timestamp()
         order by d.due_at
         limit 1000
         for update skip locked
-    ) as over
+    )
+
+    update limena.outbox as o
+    set abandoned_at = clock_timestamp()
+    from over
     where o.tenant_id = over.tenant_id and o.id = over.id;
 
     return query
-    update limena.outbox as o
-    set attempts = o.attempts + 1, due_at = clock_timestamp() + interval '5 minutes'
-    from (
+    with due as materialized (
         select d.tenant_id, d.id
         from limena.outbox as d
         where d.delivered_at is null
@@ -39,7 +40,11 @@ begin
         order by d.due_at
         limit v_limit
         for update skip locked
-    ) as due
+    )
+
+    update limena.outbox as o
+    set attempts = o.attempts + 1, due_at = clock_timestamp() + interval '5 minutes'
+    from due
     where o.tenant_id = due.tenant_id and o.id = due.id
     returning o.tenant_id, o.id, o.template, o.recipient, o.parameters, o.attempts;
 end;

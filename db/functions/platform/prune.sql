@@ -4,6 +4,9 @@
 -- days after their end. In batches, so that no run holds locks for long, and by indexes that are for nothing else (the
 -- second conditions, always true, are theirs). Returns how many rows went, 0 when there is nothing left.
 --
+-- Each batch is a materialized query: a subselect with LIMIT and SKIP LOCKED, which a plan may run more than once, finds
+-- the next thousand each time.
+--
 -- SECURITY DEFINER because no role may delete. For limena_maintenance alone. It takes no argument.
 create or replace function limena.prune()
 returns integer
@@ -18,85 +21,117 @@ declare
     -- clock_timestamp() itself is volatile, and no condition of an index.
     v_now timestamptz := clock_timestamp();
 begin
-    delete from limena.log_in_failures as f
-    where f.subject in (
-        select d.subject from limena.log_in_failures as d
+    with expired as materialized (
+        select d.subject
+        from limena.log_in_failures as d
         where d.last_failed_at < v_now - interval '1 hour'
         limit 1000
         for update skip locked
-    );
+    )
+
+    delete from limena.log_in_failures as f
+    using expired as e
+    where f.subject = e.subject;
     get diagnostics v_count = row_count;
     v_total := v_total + v_count;
 
-    delete from limena.registrations as r
-    where r.id in (
-        select d.id from limena.registrations as d
+    with expired as materialized (
+        select d.id
+        from limena.registrations as d
         where d.expires_at < v_now - interval '1 day' and octet_length(d.token_hash) = 32
         limit 1000
         for update skip locked
-    );
+    )
+
+    delete from limena.registrations as r
+    using expired as e
+    where r.id = e.id;
     get diagnostics v_count = row_count;
     v_total := v_total + v_count;
+
+    with expired as materialized (
+        select d.tenant_id, d.id
+        from limena.invitations as d
+        where d.expires_at < v_now - interval '30 days' and octet_length(d.token_hash) = 32
+        limit 1000
+        for update skip locked
+    )
 
     delete from limena.invitations as i
-    where (i.tenant_id, i.id) in (
-        select d.tenant_id, d.id from limena.invitations as d
+    using expired as e
+    where i.tenant_id = e.tenant_id and i.id = e.id;
+    get diagnostics v_count = row_count;
+    v_total := v_total + v_count;
+
+    with expired as materialized (
+        select d.id
+        from limena.password_resets as d
         where d.expires_at < v_now - interval '30 days' and octet_length(d.token_hash) = 32
         limit 1000
         for update skip locked
-    );
-    get diagnostics v_count = row_count;
-    v_total := v_total + v_count;
+    )
 
     delete from limena.password_resets as r
-    where r.id in (
-        select d.id from limena.password_resets as d
-        where d.expires_at < v_now - interval '30 days' and octet_length(d.token_hash) = 32
-        limit 1000
-        for update skip locked
-    );
+    using expired as e
+    where r.id = e.id;
     get diagnostics v_count = row_count;
     v_total := v_total + v_count;
 
-    delete from limena.outbox as o
-    where (o.tenant_id, o.id) in (
-        select d.tenant_id, d.id from limena.outbox as d
+    with expired as materialized (
+        select d.tenant_id, d.id
+        from limena.outbox as d
         where coalesce(d.delivered_at, d.abandoned_at) < v_now - interval '30 days' and d.recipient <> ''
         limit 1000
         for update skip locked
-    );
+    )
+
+    delete from limena.outbox as o
+    using expired as e
+    where o.tenant_id = e.tenant_id and o.id = e.id;
     get diagnostics v_count = row_count;
     v_total := v_total + v_count;
 
     -- A connection that nobody finished within its ten minutes.
-    delete from limena.integration_flows as f
-    where (f.tenant_id, f.id) in (
-        select d.tenant_id, d.id from limena.integration_flows as d
+    with expired as materialized (
+        select d.tenant_id, d.id
+        from limena.integration_flows as d
         where d.expires_at < v_now
         limit 1000
         for update skip locked
-    );
+    )
+
+    delete from limena.integration_flows as f
+    using expired as e
+    where f.tenant_id = e.tenant_id and f.id = e.id;
     get diagnostics v_count = row_count;
     v_total := v_total + v_count;
 
-    delete from limena.ai_reservations as r
-    where (r.tenant_id, r.id) in (
-        select d.tenant_id, d.id from limena.ai_reservations as d
+    with expired as materialized (
+        select d.tenant_id, d.id
+        from limena.ai_reservations as d
         where d.closed_at < v_now - interval '7 days'
         limit 1000
         for update skip locked
-    );
+    )
+
+    delete from limena.ai_reservations as r
+    using expired as e
+    where r.tenant_id = e.tenant_id and r.id = e.id;
     get diagnostics v_count = row_count;
     v_total := v_total + v_count;
 
     -- The tokens and the last use go with their session.
-    delete from limena.sessions as s
-    where s.id in (
-        select d.id from limena.sessions as d
+    with expired as materialized (
+        select d.id
+        from limena.sessions as d
         where least(d.ended_at, d.expires_at) < v_now - interval '30 days' and octet_length(d.secret_hash) = 32
         limit 1000
         for update skip locked
-    );
+    )
+
+    delete from limena.sessions as s
+    using expired as e
+    where s.id = e.id;
     get diagnostics v_count = row_count;
     v_total := v_total + v_count;
 

@@ -129,6 +129,12 @@ select
     '-infinity'
 from generate_series(1, 2500) as g (n);
 set local role limena_maintenance;
+-- Whatever the plan: here one that would run a subselect for each row.
+set local enable_hashjoin = off;
+set local enable_mergejoin = off;
+set local enable_hashagg = off;
+set local enable_sort = off;
+set local enable_material = off;
 select is(
     array[limena.prune(), limena.prune(), limena.prune(), limena.prune()],
     '{1000, 1000, 500, 0}',
