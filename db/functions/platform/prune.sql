@@ -4,8 +4,8 @@
 -- days after their end. In batches, so that no run holds locks for long, and by indexes that are for nothing else (the
 -- second conditions, always true, are theirs). Returns how many rows went, 0 when there is nothing left.
 --
--- Each batch is a materialized query: a subselect with LIMIT and SKIP LOCKED, which a plan may run more than once, finds
--- the next thousand each time.
+-- Each batch is a materialized query: a subselect with LIMIT and SKIP LOCKED, which a plan may run more than once,
+-- finds the next thousand each time.
 --
 -- SECURITY DEFINER because no role may delete. For limena_maintenance alone. It takes no argument.
 create or replace function limena.prune()
