@@ -1,4 +1,5 @@
-"""Runs the tests on the embedded PostgreSQL and, at the same time, on each one that the system has.
+"""Runs the tests on the embedded PostgreSQL and, at the same time, on each one that the system has; those of pgTAP also
+on the older one that comes with the embedded.
 
 What needs no server runs once, and so do the files of `ONCE`, which are about processes, sockets and files: those are a
 run of their own beside the others. The files of `HTTP`, which are about what Python makes of PostgreSQL's answers, or
@@ -68,6 +69,8 @@ def _runs() -> Iterator[tuple[str, str, list[str]]]:
     embedded = PostgresServer(CHECKOUT, embedded_bin_dir()).version
     yield "what SQL decides, and HTTP", f"{embedded} (embedded)", ["--server=embedded", *without]
     yield "processes, sockets and files", f"{embedded} (embedded)", ["--server=embedded", *once]
+    older = embedded_bin_dir().parents[1] / "pginstall" / "bin"
+    yield "pgTAP", f"{PostgresServer(CHECKOUT, older).version} (embedded)", [f"--server={older}", "db/tests"]
     for bin_dir in system_bin_dirs():
         version = PostgresServer(CHECKOUT, bin_dir).version
         needless = [*without, *(f"--ignore=api/tests/{name}.py" for name in HTTP)]
