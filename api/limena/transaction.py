@@ -84,6 +84,7 @@ _ALWAYS_CALLED: Final = frozenset(
         ApiKeyCredential.entry,
         ApiKeyCredential.count,
         "record_denial",
+        "exported_tenant_id",
         "open_access_as",
         "resume_access",
     }
@@ -109,7 +110,7 @@ class Database:
         self._names: Final = frozenset(procedures) | _ALWAYS_CALLED
         self._catalog: Catalog | None = None
         self._rated_keys: Final = RecentKeys()
-        self._exporting: Final[set[str]] = set()
+        self._exporting: Final[set[bytes | None]] = set()
         places = max(1, app_pool.max_size // 2)
         share = min(_ROW_WAITS_OF_ONE_CALLER, max(1, places - 1))
         self._row_waits: Final = FairGate(places, share, _ROW_WAIT_SECONDS)
@@ -189,19 +190,21 @@ class Database:
     async def begin_export(
         self,
         stack: AsyncExitStack,
-        procedure: str,
+        record: str,
+        begin: str,
         arguments: Mapping[str, Wire],
         *,
-        tenant_id: str,
         credential: Credential,
         request: HTTPConnection,
     ) -> CallConnection:
-        """A connection of the pool for exports, lent until the stack is closed, in an open transaction in which the
-        credential was proved and the procedure was run. The call that came before counts for this one as well.
+        """A connection of the pool for exports, lent until the stack is closed, on which `record` was run and
+        committed, in an open transaction in which `begin` was. The credential was proved for each; the call that came
+        before counts for these as well. Closing the stack ends what is still under way.
 
         A tenant has one at a time, and waits with no more than that, so that its downloads, however slow and however
-        many, leave connections and places in the queue for the others. Raises `Problem`: 429 for a second one, else as
-        `call` does."""
+        many, leave connections and places in the queue for the others. Nothing is on record before the place and the
+        connection are had. Raises `Problem`: 429 for a second one, else as `call` does."""
+        tenant_id = await self._enter_and_run("exported_tenant_id", {}, credential, request, is_counted=True)
         if tenant_id in self._exporting:
             raise Problem(
                 "rate_limited",
@@ -211,17 +214,19 @@ class Database:
         self._exporting.add(tenant_id)
         stack.callback(self._exporting.discard, tenant_id)
         catalog = await self.catalog()
-        statement = catalog.statement(procedure, credential.entry)
+        recording, beginning = (catalog.statement(procedure, credential.entry) for procedure in (record, begin))
         entry = _encode(credential.arguments() | origin(request))
         try:
             connection = await stack.enter_async_context(lend(self._export_pool))
+            stack.push_async_callback(connection.close_unless_idle)
             if isinstance(credential, ApiKeyCredential):
                 entry["p_call_id"] = encode(uuid4())
                 count = catalog.statement(ApiKeyCredential.count, None)
                 key = {"p_key_hash": entry["p_key_hash"], "p_call_id": entry["p_call_id"], "p_is_counted": b"true"}
                 await connection.call(count, count.bind(key, {}))
+            await connection.call(recording, recording.bind(arguments, entry))
             await connection.execute("begin isolation level read committed")
-            await connection.call(statement, statement.bind(arguments, entry))
+            await connection.call(beginning, beginning.bind(arguments, entry))
         except SqlError as error:
             raise _problem(error, credential.refusal) from error
         except OperationalError as error:
