@@ -24,7 +24,7 @@ from support.databases import Database
 
 ENTRIES = (SessionCredential.entry, ApiKeyCredential.entry)
 ROUTES = [one for one in ENDPOINTS if isinstance(one, ProcedureRoute)]
-NAMES = {"require", "record_denial", "exported_tenant_id"}
+NAMES = {"require", "record_denial", "current_tenant_id"}
 PROCEDURES = sorted({name for route in ROUTES for name in (route.procedure, route.called)} | NAMES)
 
 Connection = psycopg.Connection[tuple[Any, ...]]
