@@ -2,9 +2,10 @@
 
 Which functions there are, with which parameters, pg_proc says; which errors they raise and what permission they need,
 their comments. Each call is a transaction on a real log-in of the role, and is rolled back. Before that,
-tests.changes() (db/tests/sweep.sql) tells which rows it changed, and what it told is searched for every value that
-is not the caller's: another tenant's, or a colleague's that the caller may not read. Arguments with which a function does what it is for are written down in support/sweep_cases.py, so
-that one hostile argument among them gets past the checks of the others.
+tests.changes() (db/tests/sweep.sql) tells which rows it changed, and what it told is searched for every value that is
+not the caller's: another tenant's, or a colleague's that the caller may not read. Arguments with which a function does
+what it is for are written down in support/sweep_cases.py, so that one hostile argument among them gets past the checks
+of the others.
 """
 
 import json
