@@ -22,7 +22,6 @@ language plpgsql
 volatile
 security definer
 set search_path = pg_catalog, pg_temp
-set lock_timeout = '1s'
 as $$
 declare
     v_context jsonb := limena_private.verified_context()::jsonb;
@@ -48,87 +47,6 @@ begin
     end if;
     if not coalesce((v_context -> 'permissions') ? 'ai:use', false) then
         perform limena.require('ai:use');  -- says why not
-    end if;
-
-    -- The usual case, in one statement while the row is held: the call fits, and there is nothing else to do. Whatever is
-    -- not so plain (a new minute, a trip, a warning, something that has expired) finds no row there, changes nothing, and
-    -- goes the long way below. Two statements, so that the second one's snapshot and clock are those of a caller who has
-    -- the row: one that had waited would know the limits and the time of before. And what needs no row (AI is paused or
-    -- switched off, or it is a retry) does not wait for it.
-    perform
-    from limena.ai_quotas as q
-    where q.tenant_id = v_tenant_id
-        and (q.trip_ends_at is null or q.trip_ends_at <= limena.ai_clock())
-        and not exists (
-            select from limena.ai_settings as s
-            where s.tenant_id = v_tenant_id and not (s.is_enabled and s.is_allowed)
-        )
-        and (
-            p_idempotency_key is null
-            or not exists (
-                select from limena.ai_reservations as r
-                where r.tenant_id = v_tenant_id and r.actor_id = v_actor_id and r.idempotency_key = p_idempotency_key
-            )
-        )
-    for update;
-    if found then
-        with granted as (
-            update limena.ai_quotas as q
-            set
-                as_of = c.now,
-                calls[1] = q.calls[1] + 1,
-                recent_calls = q.recent_calls + 1,
-                reserved_tokens = q.reserved_tokens + p_estimated_tokens,
-                expires_at = least(q.expires_at, c.now + interval '10 minutes')
-            from limena.ai_limits as l, (select limena.ai_clock() as now) as c  -- read once
-            where q.tenant_id = v_tenant_id
-                and l.tenant_id = v_tenant_id
-                and l.is_enabled
-                and l.is_allowed
-                and q.trip_cause is null
-                and c.now >= q.as_of
-                and c.now < date_trunc('minute', q.as_of, 'UTC') + interval '1 minute'
-                and (q.expires_at is null or q.expires_at > c.now)
-                and q.recent_calls < l.calls_per_hour
-                and (q.used_tokens - q.written_off_tokens + q.reserved_tokens + p_estimated_tokens) * 100
-                < l.tokens_per_month * case q.warned_percent when 0 then 80 when 80 then 95 else 100 end
-                and (
-                    p_idempotency_key is null
-                    or not exists (
-                        select from limena.ai_reservations as r
-                        where r.tenant_id = v_tenant_id
-                            and r.actor_id = v_actor_id
-                            and r.idempotency_key = p_idempotency_key
-                    )
-                )
-            returning
-                c.now + interval '10 minutes' as expires_at,
-                l.tokens_per_month - q.used_tokens + q.written_off_tokens - q.reserved_tokens as remaining_tokens,
-                l.calls_per_hour - q.recent_calls as remaining_calls
-        ),
-
-        reserved as (
-            insert into limena.ai_reservations (
-                tenant_id, id, actor_type, actor_id, model, estimated_tokens, idempotency_key, created_at, expires_at
-            )
-            select
-                v_tenant_id, v_id, v_context ->> 'actor_type', v_actor_id, p_model, p_estimated_tokens, p_idempotency_key,
-                g.expires_at - interval '10 minutes', g.expires_at
-            from granted as g
-        )
-
-        select jsonb_build_object(
-            'id', v_id,
-            'state', 'live',
-            'expires_at', g.expires_at,
-            'remaining_tokens', g.remaining_tokens,
-            'remaining_calls', g.remaining_calls
-        )
-        into v_answer
-        from granted as g;
-        if found then
-            return v_answer;
-        end if;
     end if;
 
     -- What can be answered without the row waits for nobody. Under its lock everything is read anew.
