@@ -1,11 +1,11 @@
 """The audit log, or each AI call, as a CSV file: PostgreSQL's own bytes, passed on as they come.
 
-Three steps. The procedure of the route proves the credential and puts the export on record, and that is committed
-before a row leaves: whoever breaks the answer off has exported all the same. Then, in a transaction on a connection of
-a pool of its own (a long export holds up no request), the credential is proved again and the filters are set; then
-`COPY … TO STDOUT`. Nothing is collected: a chunk is asked for when the one before has been sent, so that memory stays
-flat however slow the client is. A client that hangs up has its query cancelled; one that takes nothing for half a
-minute is treated as if it had.
+Who may not is refused first, then whoever has an export already; then there is a connection of a pool of its own (a
+long export holds up no request). On it the procedure of the route puts the export on record, and that is committed
+before a row leaves: whoever breaks the answer off has exported all the same, and who was refused has not. Then, in a
+second transaction, the credential is proved again and the filters are set; then `COPY … TO STDOUT`. Nothing is
+collected: a chunk is asked for when the one before has been sent, so that memory stays flat however slow the client is.
+A client that hangs up has its query cancelled; one that takes nothing for half a minute is treated as if it had.
 
 What goes wrong after the first chunk breaks the answer off in the middle of its chunks, so that half a file is not
 taken for a whole one.
@@ -14,7 +14,6 @@ taken for a whole one.
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
@@ -41,25 +40,30 @@ AI_USAGE: Final[LiteralString] = "copy (select * from limena.ai_usage_export) to
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ExportRoute(ProcedureRoute):
-    """A route whose procedure records an export and answers whose, and whose answer is the file."""
+    """A route whose procedure puts an export on record, and whose answer is the file."""
 
     begin: str
-    """The procedure that sets the same arguments as filters of the transaction that copies."""
+    """The procedure that sets the same arguments as filters of the transaction that copies. It requires the same
+    permissions and writes nothing."""
     copy: LiteralString = AUDIT_LOG
     """What that transaction runs."""
     file_name: str
+
+    @property
+    def called(self) -> str:
+        """Who may not is refused, and on record as such, before there is a place or a connection to take."""
+        return self.begin
 
     async def respond(
         self, content: bytes | None, arguments: Mapping[str, Wire], credential: Credential, request: Request
     ) -> Response:
         if request.method == "HEAD":
             return Response(headers=self._headers(), media_type=self.media_type)
-        tenant_id: str = json.loads(content or b"{}")["tenant_id"]
         stack = AsyncExitStack()
 
         async def begin() -> tuple[CallConnection, AsyncIterator[bytes], bytes]:
             connection = await services_of(request).database.begin_export(
-                stack, self.begin, arguments, tenant_id=tenant_id, credential=credential, request=request
+                stack, self.procedure, self.begin, arguments, credential=credential, request=request
             )
             chunks = connection.copy_out(self.copy)
             # Whatever PostgreSQL refuses, it refuses here: while there is still an answer to tell it in.
@@ -95,7 +99,6 @@ class _Download(Response):
         self._connection: Final = connection
         self._first: Final = first
         self._chunks: Final = chunks
-        self._is_given_back = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async with self._stack:
@@ -110,9 +113,6 @@ class _Download(Response):
                 copying.cancel()
                 leaving.cancel()
                 await asyncio.gather(copying, leaving, return_exceptions=True)
-                if not self._is_given_back:
-                    # Whatever is left of the COPY is nobody's: the pool makes a new connection.
-                    await self._connection.close()
 
     async def _copy(self, send: Send) -> None:
         await _send(send, {"type": "http.response.start", "status": 200, "headers": self.raw_headers})
@@ -123,7 +123,6 @@ class _Download(Response):
         # Whoever sees the end may begin another one at once.
         with suppress(OperationalError):
             await self._connection.finish_copy()
-        self._is_given_back = True
         await self._stack.aclose()
         await _send(send, {"type": "http.response.body", "body": b"", "more_body": False})
 

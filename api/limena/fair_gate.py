@@ -3,7 +3,7 @@
 Calls that may wait for a row of their tenant's each keep a connection while they do. Behind a plain semaphore, one
 tenant's 64 callers, who wait for each other, have every place, and a neighbour waits behind all of them. Here a caller
 has at most a share of the places, and those who wait go in by turns, one of each caller. Refuses to know who a caller
-is: whatever tells them apart before PostgreSQL has answered.
+is. Nobody may choose to be another one: who could be many callers would have many turns.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter, deque
 from collections.abc import AsyncIterator, Hashable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Final
 
 
@@ -45,9 +45,19 @@ class FairGate:
         try:
             await turn
         except asyncio.CancelledError:
-            if not turn.cancelled():  # let in at the very moment
+            if turn.cancelled():
+                self._forget(caller, turn)
+            else:  # let in at the very moment
                 self._give_back(caller)
             raise
+
+    def _forget(self, caller: Hashable, turn: asyncio.Future[None]) -> None:
+        """Whoever has given up costs their caller no turn."""
+        turns = self._waiting.get(caller, deque())
+        with suppress(ValueError):  # _let_in() has come across it
+            turns.remove(turn)
+            if not turns:
+                del self._waiting[caller]
 
     def _take(self, caller: Hashable) -> None:
         self._free -= 1
@@ -65,10 +75,12 @@ class FairGate:
             caller = next((one for one in self._waiting if self._inside[one] < self._share), None)
             if caller is None:
                 return
-            turns = self._waiting.pop(caller)
+            turns = self._waiting[caller]
             turn = turns.popleft()
-            if turns:
-                self._waiting[caller] = turns
-            if not turn.cancelled():  # else whoever it was has given up
+            if not turns:
+                del self._waiting[caller]
+            if not turn.cancelled():
+                if turns:
+                    self._waiting[caller] = self._waiting.pop(caller)  # to the end
                 self._take(caller)
                 turn.set_result(None)

@@ -88,6 +88,8 @@ class PasswordHasher:
         self._executor: Final = ThreadPoolExecutor(
             max_workers=workers, thread_name_prefix="bcrypt", initializer=_let_others_first
         )
+        # Python of our own, which holds the GIL: with a low priority it would keep the event loop waiting for it.
+        self._thinker: Final = ThreadPoolExecutor(max_workers=1, thread_name_prefix="guessability")
         self._most_calls: Final = workers * (1 + self.WAITING_PER_WORKER)
         self._calls = 0
         self._dummy: Final = hash_password(secrets.token_urlsafe(32), cost)
@@ -101,7 +103,7 @@ class PasswordHasher:
         someone who knows `words` (the person's names and address)."""
         check_new_password(password)
         known = tuple(words)
-        if await self._run(lambda: is_guessable(password, known)):
+        if await self._run(lambda: is_guessable(password, known), self._thinker):
             raise PasswordRefused("is too easy to guess: take several words that have nothing to do with you")
 
     def needs_rehash(self, stored: str) -> bool:
@@ -120,15 +122,16 @@ class PasswordHasher:
     def close(self) -> None:
         """Waits for the calls that are running; those that wait for a thread are cancelled."""
         self._executor.shutdown(wait=True, cancel_futures=True)
+        self._thinker.shutdown(wait=True, cancel_futures=True)
 
-    async def _run(self, work: Callable[[], _T]) -> _T:
+    async def _run(self, work: Callable[[], _T], executor: ThreadPoolExecutor | None = None) -> _T:
         # Counted on the event loop's thread alone. Who is cancelled gives the place in the queue back: a handler has to
         # see to that when its client hangs up (`limena.disconnect`).
         if self._calls >= self._most_calls:
             raise HashingBusy("too many passwords are waiting to be hashed")
         self._calls += 1
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._executor, work)
+            return await asyncio.get_running_loop().run_in_executor(executor or self._executor, work)
         finally:
             self._calls -= 1
 

@@ -20,7 +20,7 @@ from psycopg import AsyncConnection, OperationalError, generators
 from psycopg.abc import PQGen
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.errors import Diagnostic
-from psycopg.pq import ExecStatus
+from psycopg.pq import ExecStatus, TransactionStatus
 from psycopg.pq.abc import PGconn, PGresult
 from psycopg.rows import TupleRow, tuple_row
 from psycopg.waiting import Wait
@@ -151,6 +151,11 @@ class CallConnection(AsyncConnection[TupleRow]):
     async def finish_copy(self) -> None:
         """Commits the transaction in which something was copied."""
         _check(await self.wait(self._start(b"commit")))
+
+    async def close_unless_idle(self) -> None:
+        """What is left of a transaction or a COPY is nobody's: the pool makes a new connection."""
+        if self.pgconn.transaction_status != TransactionStatus.IDLE:
+            await self.close()
 
     # Whoever waits for these may be cancelled: psycopg then cancels the statement, reads on until the server is done,
     # and gives a connection up whose generator raised. So they return a refusal, and never raise it.

@@ -173,6 +173,11 @@ class ProcedureRoute(Endpoint):
     finish: Callable[[Services, Response], None] = lambda _services, _response: None
     """What the answer's headers get besides: a log-out takes the cookies away."""
 
+    @property
+    def called(self) -> str:
+        """The procedure that the one round trip runs."""
+        return self.procedure
+
     async def serve(self, request: Request) -> Response:
         services = services_of(request)
         database = services.database
@@ -203,7 +208,7 @@ class ProcedureRoute(Endpoint):
 
         # The one round trip. 401, 422, 403, 404 and 409 are PostgreSQL's.
         content = await database.call(
-            self.procedure,
+            self.called,
             {f"p_{name}": value for name, value in arguments.items()} | dict(made.arguments),
             credential=credential,
             request=request,

@@ -13,7 +13,7 @@ import logging
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
 from dataclasses import dataclass, field
-from typing import ClassVar, Final, LiteralString, TypeAlias
+from typing import ClassVar, Final, Generic, LiteralString, TypeAlias, TypeVar
 from uuid import UUID, uuid4
 
 import psycopg
@@ -30,6 +30,7 @@ from limena.pools import Call, CallConnection, CallPool, Pool, TenantPool, call,
 from limena.procedures import Catalog, Statement, read_catalog
 from limena.values import Wire, encode
 
+_T = TypeVar("_T")
 _MAX_USER_AGENT: Final = 512
 log = logging.getLogger("limena")
 
@@ -42,11 +43,6 @@ class SessionCredential:
     refusal: ClassVar[str] = "session_revoked"
     secret_hash: bytes = field(repr=False)
     tenant_id: UUID | None
-
-    @property
-    def caller(self) -> UUID | None:
-        """Who it is before PostgreSQL has answered: all sessions of a tenant are one caller."""
-        return self.tenant_id
 
     def arguments(self) -> dict[str, bytes | str | UUID | None]:
         return {"p_secret_hash": self.secret_hash, "p_tenant_id": self.tenant_id}
@@ -61,11 +57,6 @@ class ApiKeyCredential:
     refusal: ClassVar[str] = "invalid_api_key"
     key_hash: bytes = field(repr=False)
 
-    @property
-    def caller(self) -> bytes:
-        """Who it is before PostgreSQL has answered: whose key it is, only PostgreSQL knows."""
-        return self.key_hash
-
     def arguments(self) -> dict[str, bytes | str | UUID | None]:
         return {"p_key_hash": self.key_hash}
 
@@ -75,14 +66,15 @@ Credential: TypeAlias = SessionCredential | ApiKeyCredential
 _ROW_WAIT_SECONDS: Final = 2.0
 """How long a call that may wait for a row waits for its turn to."""
 
-_ROW_WAITS_OF_ONE_CALLER: Final = 2
-"""Calls of one caller wait for one row: while one has it, another is on its way. More get nothing done sooner."""
+_ROW_WAITS_OF_ONE_TENANT: Final = 2
+"""Calls of one tenant wait for one row: while one has it, another is on its way. More get nothing done sooner."""
 
 _ALWAYS_CALLED: Final = frozenset(
     {
         SessionCredential.entry,
         ApiKeyCredential.entry,
         ApiKeyCredential.count,
+        "current_tenant_id",
         "record_denial",
         "open_access_as",
         "resume_access",
@@ -108,10 +100,11 @@ class Database:
         self._readonly_pool: Final = readonly_pool
         self._names: Final = frozenset(procedures) | _ALWAYS_CALLED
         self._catalog: Catalog | None = None
-        self._rated_keys: Final = RecentKeys()
+        self._rated_keys: Final = RecentKeys[bool]()
+        self._tenants_of_keys: Final = RecentKeys[str]()
         self._exporting: Final[set[str]] = set()
         places = max(1, app_pool.max_size // 2)
-        share = min(_ROW_WAITS_OF_ONE_CALLER, max(1, places - 1))
+        share = min(_ROW_WAITS_OF_ONE_TENANT, max(1, places - 1))
         self._row_waits: Final = FairGate(places, share, _ROW_WAIT_SECONDS)
 
     def note_pools(self, metrics: Metrics) -> None:
@@ -155,10 +148,10 @@ class Database:
         record in the tenant's audit log under `route`, in a second transaction: what the first one wrote is lost.
 
         `waits_for_row`: the procedure may wait for a row that other calls of its tenant lock. Such calls have half of
-        the pool together, and those of one key, or of one tenant's sessions, two connections, so that one tenant's row
-        never stops another one's requests."""
+        the pool together, and those of one tenant two connections, so that one tenant's row never stops another one's
+        requests."""
         try:
-            async with self._may_wait_for_row(credential) if waits_for_row else nullcontext():
+            async with self._may_wait_for_row(credential, request) if waits_for_row else nullcontext():
                 return await self._enter_and_run(procedure, arguments, credential, request)
         except Problem as problem:
             if problem.permission is not None:
@@ -166,13 +159,26 @@ class Database:
             raise
 
     @asynccontextmanager
-    async def _may_wait_for_row(self, credential: Credential) -> AsyncIterator[None]:
+    async def _may_wait_for_row(self, credential: Credential, request: HTTPConnection) -> AsyncIterator[None]:
+        tenant_id = await self._tenant_of(credential, request)
         async with AsyncExitStack() as stack:
             try:
-                await stack.enter_async_context(self._row_waits.place(credential.caller))
+                await stack.enter_async_context(self._row_waits.place(tenant_id))
             except TimeoutError:
                 raise Problem("unavailable") from None
             yield
+
+    async def _tenant_of(self, credential: Credential, request: HTTPConnection) -> str:
+        """A token names its tenant. Whose key it is, PostgreSQL says, once for as long as it is remembered: what is no
+        valid key goes no further, and a tenant does not become many by its keys."""
+        if isinstance(credential, SessionCredential):
+            return str(credential.tenant_id)
+        tenant_id = self._tenants_of_keys.get(credential.key_hash)
+        if tenant_id is None:
+            answer = await self._enter_and_run("current_tenant_id", {}, credential, request, is_counted=True)
+            tenant_id = (answer or b"").decode("ascii")
+            self._tenants_of_keys.put(credential.key_hash, tenant_id)
+        return tenant_id
 
     async def _record_denial(
         self, permission: str, route: str, credential: Credential, request: HTTPConnection
@@ -189,19 +195,21 @@ class Database:
     async def begin_export(
         self,
         stack: AsyncExitStack,
-        procedure: str,
+        record: str,
+        begin: str,
         arguments: Mapping[str, Wire],
         *,
-        tenant_id: str,
         credential: Credential,
         request: HTTPConnection,
     ) -> CallConnection:
-        """A connection of the pool for exports, lent until the stack is closed, in an open transaction in which the
-        credential was proved and the procedure was run. The call that came before counts for this one as well.
+        """A connection of the pool for exports, lent until the stack is closed, on which `record` was run and
+        committed, in an open transaction in which `begin` was. The credential was proved for each; the call that came
+        before counts for these as well. Closing the stack ends what is still under way.
 
         A tenant has one at a time, and waits with no more than that, so that its downloads, however slow and however
-        many, leave connections and places in the queue for the others. Raises `Problem`: 429 for a second one, else as
-        `call` does."""
+        many, leave connections and places in the queue for the others. Nothing is on record before the place and the
+        connection are had. Raises `Problem`: 429 for a second one, else as `call` does."""
+        tenant_id = await self._tenant_of(credential, request)
         if tenant_id in self._exporting:
             raise Problem(
                 "rate_limited",
@@ -211,17 +219,19 @@ class Database:
         self._exporting.add(tenant_id)
         stack.callback(self._exporting.discard, tenant_id)
         catalog = await self.catalog()
-        statement = catalog.statement(procedure, credential.entry)
+        recording, beginning = (catalog.statement(procedure, credential.entry) for procedure in (record, begin))
         entry = _encode(credential.arguments() | origin(request))
         try:
             connection = await stack.enter_async_context(lend(self._export_pool))
+            stack.push_async_callback(connection.close_unless_idle)
             if isinstance(credential, ApiKeyCredential):
                 entry["p_call_id"] = encode(uuid4())
                 count = catalog.statement(ApiKeyCredential.count, None)
                 key = {"p_key_hash": entry["p_key_hash"], "p_call_id": entry["p_call_id"], "p_is_counted": b"true"}
                 await connection.call(count, count.bind(key, {}))
+            await connection.call(recording, recording.bind(arguments, entry))
             await connection.execute("begin isolation level read committed")
-            await connection.call(statement, statement.bind(arguments, entry))
+            await connection.call(beginning, beginning.bind(arguments, entry))
         except SqlError as error:
             raise _problem(error, credential.refusal) from error
         except OperationalError as error:
@@ -250,14 +260,14 @@ class Database:
 
         # Which keys have a rate, PostgreSQL says when the call was not counted. Then it is, right before the call and
         # in the same round trip.
-        if credential.key_hash not in self._rated_keys:
+        if not self._rated_keys.get(credential.key_hash):
             try:
                 values = statement.bind(arguments, entry)
                 return await _run(self.app_pool, statement, values, refusal=credential.refusal)
             except Problem as problem:
                 if not isinstance(problem.__cause__, SqlError) or problem.__cause__.sqlstate != NOT_COUNTED:
                     raise
-            self._rated_keys.add(credential.key_hash)
+            self._rated_keys.put(credential.key_hash, True)
         counted = {"p_call_id": encode(uuid4())}
         count = catalog.statement(ApiKeyCredential.count, None)
         key = {"p_key_hash": entry["p_key_hash"], "p_is_counted": b"true" if is_counted else b"false"}
@@ -306,21 +316,21 @@ class Database:
         return await _run(self.app_pool, statement, [])
 
 
-class RecentKeys:
-    """The hashes of those API keys that were used of late and have a rate, so that their calls are counted at once.
-    Forgetting one costs its next call a round trip."""
+class RecentKeys(Generic[_T]):
+    """What is known of API keys that were used of late, by their hashes: whether they have a rate, so that their calls
+    are counted at once; whose they are. Forgetting it costs the key's next call a round trip."""
 
     def __init__(self, size: int = 10_000) -> None:
         self._size: Final = size
-        self._hashes: Final[dict[bytes, None]] = {}
+        self._known: Final[dict[bytes, _T]] = {}
 
-    def __contains__(self, key_hash: bytes) -> bool:
-        return key_hash in self._hashes
+    def get(self, key_hash: bytes) -> _T | None:
+        return self._known.get(key_hash)
 
-    def add(self, key_hash: bytes) -> None:
-        if len(self._hashes) >= self._size:
-            del self._hashes[next(iter(self._hashes))]
-        self._hashes[key_hash] = None
+    def put(self, key_hash: bytes, known: _T) -> None:
+        if len(self._known) >= self._size:
+            del self._known[next(iter(self._known))]
+        self._known[key_hash] = known
 
 
 async def _run(

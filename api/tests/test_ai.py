@@ -11,6 +11,7 @@ import httpx
 import psycopg
 import pytest
 
+from limena.api_key_format import generate
 from support.api import Api
 from support.people import register
 
@@ -45,6 +46,36 @@ def change(client: httpx.Client, **settings: object) -> httpx.Response:
 def actions(client: httpx.Client) -> list[str]:
     rows = client.get("/api/v1/audit-logs", params={"limit": 200}).json()["items"]
     return [row["action"] for row in reversed(rows) if row["action"].startswith("ai_")]
+
+
+def test_a_tenant_is_one_caller_whatever_keys_it_has_and_holds_up_no_other(api: Api, owner: httpx.Client) -> None:
+    """Of five places the calls of a tenant whose row is held have two, and forged keys none."""
+    keys = [
+        owner.post("/api/v1/api-keys", json={"name": f"key {number}", "scopes": ["ai:use"]}).json()["key"]
+        for number in range(6)
+    ]
+    neighbour = register(api)
+    assert reserve(neighbour.client).status_code == 201
+    with api.database.connect() as holder, ThreadPoolExecutor(len(keys) + 6) as executor:
+
+        def call(key: str) -> int:
+            with api.client(headers={"Authorization": f"Bearer {key}"}) as program:
+                return reserve(program).status_code
+
+        assert reserve(owner).status_code == 201
+        with holder.transaction():
+            tenant_id = owner.get("/api/v1/me").json()["tenant"]["id"]
+            holder.execute("select from limena.ai_quotas where tenant_id = %s for update", [tenant_id])
+            held = [executor.submit(call, key) for key in keys]
+            time.sleep(0.2)
+            began = time.monotonic()
+            forged = [executor.submit(call, generate().key) for _ in range(6)]
+            assert reserve(neighbour.client).status_code == 201
+            took = time.monotonic() - began
+            assert [answer.result() for answer in forged] == [401] * 6
+            assert {answer.result() for answer in held} == {503}
+    assert took < 0.8, "a place that waits for a row is free again after a second"
+    neighbour.client.close()
 
 
 def test_the_life_of_a_call(owner: httpx.Client) -> None:

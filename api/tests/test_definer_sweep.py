@@ -113,7 +113,7 @@ WEAKER = [
         "r.tenant_id = p_quota.tenant_id",
         "true",
         "reserve_ai_call",
-        "fails",
+        "changes",
     ),
     (
         "limena.get_audit_verification(integer, text)",
@@ -129,6 +129,35 @@ WEAKER = [
         "s.current_tenant_id = (select c.current_tenant_id from limena.sessions as c where c.id = v_session.id)",
         "change_password",
         "changes",
+    ),
+    # Whose within the tenant.
+    (
+        "limena.end_session(uuid)",
+        "s.user_id = v_user_id",
+        "s.current_tenant_id = (limena_private.verified_context()::jsonb ->> 'tenant_id')::uuid",
+        "end_session",
+        "changes",
+    ),
+    (
+        "limena_private.own_ai_reservation(uuid)",
+        "perform limena.require_even_frozen('ai:write');",
+        "",
+        "settle_ai_call",
+        "changes",
+    ),
+    (
+        "limena_private.own_ai_reservation(uuid)",
+        "perform limena.require_even_frozen('ai:write');",
+        "",
+        "release_ai_call",
+        "changes",
+    ),
+    (
+        "limena_private.retried_ai_reservation(uuid, uuid, text, text, integer)",
+        "r.actor_id = p_actor_id",
+        "true",
+        "reserve_ai_call",
+        "knows",
     ),
     # Who may.
     (

@@ -121,6 +121,15 @@ def test_one_export_after_the_other(api: Api, key: str) -> None:
         assert {client.get(PATH, params={"action": "made.up"}).status_code for _ in range(20)} == {200}
 
 
+def test_an_export_is_one_call_of_a_key_that_has_a_rate(api: Api) -> None:
+    body = {"name": "made by a test", "scopes": ["audit:read", "audit:export"], "calls_per_minute": 1}
+    with api.person().client() as owner:
+        rated = owner.post("/api/v1/api-keys", json=body).json()["key"]
+    assert export(api, rated, action="made.up") == []
+    with api.person().client(rated) as client:
+        assert int(client.get(PATH).headers["retry-after"]) > 30
+
+
 def test_another_tenants_rows_are_not_in_it(api: Api, key: str) -> None:
     other = api.make_key("audit:export", "audit:read", tenant=2)
     with api.person(tenant=2).client(other) as client:
@@ -224,6 +233,16 @@ def copying(connection: psycopg.Connection[tuple[Any, ...]]) -> int:
     return count
 
 
+def sleeping(connection: psycopg.Connection[tuple[Any, ...]]) -> int:
+    row = connection.execute(
+        "select count(*) from pg_stat_activity where datname = current_database() and wait_event = 'PgSleep'"
+        " and query like 'copy (select%'"
+    ).fetchone()
+    assert row is not None
+    count: int = row[0]
+    return count
+
+
 def wait_until(is_so: Callable[[], bool]) -> None:
     deadline = time.monotonic() + 20
     while not is_so():
@@ -286,6 +305,72 @@ def test_a_tenants_slow_exports_leave_room_for_others(
                 assert same.get(PATH).status_code == 429
     wait_until(lambda: copying(many) == 0)
     export(api, key, action="made.up")
+
+
+def test_what_was_refused_is_not_on_record(api: Api, many: psycopg.Connection[tuple[Any, ...]]) -> None:
+    """Not with a key, of which PostgreSQL alone knows whose it is, nor with a session; nor is what HEAD asks for."""
+    owner = api.person()
+    key = api.make_key("audit:read", "audit:export", "ai:read")
+    address = urlsplit(api.base_url)
+
+    def recorded() -> int:
+        row = many.execute(
+            "select count(*) from limena.audit_logs where tenant_id = %s and action like '%%.exported'",
+            [owner.tenant_id],
+        ).fetchone()
+        assert row is not None
+        count: int = row[0]
+        return count
+
+    with socket.create_connection((address.hostname, address.port)) as client:
+        client.sendall(f"GET {PATH} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {key}\r\n\r\n".encode())
+        assert client.recv(1000).startswith(b"HTTP/1.1 200")
+        before = recorded()
+        for credential in (key, owner.token):
+            with owner.client(credential) as same:
+                answers = [same.get(path).status_code for path in (PATH, "/api/v1/ai/usage.csv")]
+                answers += [same.head(path).status_code for path in (PATH, "/api/v1/ai/usage.csv")]
+            assert answers == [429, 429, 200, 200]
+        assert recorded() == before
+    wait_until(lambda: copying(many) == 0)
+
+
+def test_a_client_that_hangs_up_while_the_first_rows_gather(
+    api: Api, key: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """PostgreSQL has sent rows, and not enough of them for a first chunk: what was begun is ended without an error."""
+    address = urlsplit(api.base_url)
+    with api.database.connect() as connection:
+        row = connection.execute("select pg_get_functiondef('limena.csv_text'::regproc)").fetchone()
+        assert row is not None
+        definition: str = row[0]
+        connection.execute(
+            """
+            insert into limena.audit_logs (tenant_id, occurred_at, seq, id, action, actor_type, entity_id, details)
+            select %s, clock_timestamp(), nextval('limena.audit_logs_seq_seq'), gen_random_uuid(), 'made.up', 'system',
+                case i when 1 then 'wait' end, jsonb_build_object('filling', repeat('x', 1000))
+            from generate_series(1, 31) as i
+            """,
+            [api.person().tenant_id],
+        )
+        connection.execute(
+            """
+            create or replace function limena.csv_text(p_text text)
+            returns text language plpgsql immutable parallel safe security invoker
+            as $$ begin perform pg_sleep(120) where p_text = 'wait'; return p_text; end $$
+            """
+        )
+        try:
+            with socket.create_connection((address.hostname, address.port)) as client:
+                head = f"GET {PATH}?action=made.up HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {key}\r\n\r\n"
+                client.sendall(head.encode())
+                wait_until(lambda: sleeping(connection) == 1)
+            wait_until(lambda: copying(connection) == 0)
+        finally:
+            connection.execute(definition.encode())
+            connection.execute("delete from limena.audit_logs where action = 'made.up'")
+    assert export(api, key, action="made.up") == [], "and the next one is served"
+    assert [record.getMessage() for record in caplog.records if record.levelname == "ERROR"] == []
 
 
 def test_a_query_that_fails_midway_breaks_the_answer_off(

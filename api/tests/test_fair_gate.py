@@ -75,14 +75,27 @@ def test_who_gives_up_keeps_no_place() -> None:
         await visitors.come("a1", "b1", "b2", "c1")
         gone = visitors.give_up("b1")
         await visitors.go("a1")
-        assert visitors.came_in == ["a1", "c1"]
-        await visitors.go("c1")
-        assert visitors.came_in == ["a1", "c1", "b2"]
+        assert visitors.came_in == ["a1", "b2"]
+        await visitors.go("b2")
+        assert visitors.came_in == ["a1", "b2", "c1"]
         # Inside, too.
-        visitors.give_up("b2")
+        visitors.give_up("c1")
         await visitors.come("d1")
         assert visitors.came_in[-1] == "d1"
         assert gone.cancelled()
+
+    asyncio.run(visit())
+
+
+def test_who_gives_up_costs_their_caller_no_turn() -> None:
+    async def visit() -> None:
+        visitors = Visitors(FairGate(size=1, share=1, wait_seconds=60))
+        await visitors.come("x1", "a1", "a2", "a3", "b1", "b2", "c1")
+        for name in ("a1", "a2", "c1"):
+            visitors.give_up(name)
+        # One has given up at the very moment when the place is given back, the others before.
+        await visitors.go("x1", "a3", "b1", "b2")
+        assert visitors.came_in == ["x1", "a3", "b1", "b2"]
 
     asyncio.run(visit())
 
@@ -97,10 +110,10 @@ def test_who_gives_up_when_their_turn_has_come_passes_it_on() -> None:
         await _settled()
         assert before.cancelled()
         assert after.cancelled()
-        assert visitors.came_in == ["b2"]
-        await visitors.go("b2", "c2")
+        assert visitors.came_in == ["c2"]
+        await visitors.go("c2", "b2")
         await visitors.come("d1", "e1")
-        assert visitors.came_in == ["b2", "c2", "d1"]
+        assert visitors.came_in == ["c2", "b2", "d1"]
 
     asyncio.run(visit())
 

@@ -24,7 +24,8 @@ from support.databases import Database
 
 ENTRIES = (SessionCredential.entry, ApiKeyCredential.entry)
 ROUTES = [one for one in ENDPOINTS if isinstance(one, ProcedureRoute)]
-PROCEDURES = sorted({route.procedure for route in ROUTES} | {"require", "record_denial"})
+NAMES = {"require", "record_denial", "current_tenant_id"}
+PROCEDURES = sorted({name for route in ROUTES for name in (route.procedure, route.called)} | NAMES)
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 
@@ -32,7 +33,7 @@ Connection = psycopg.Connection[tuple[Any, ...]]
 def catalog_of(database: Database, names: set[str] | None = None) -> Catalog:
     async def read() -> Catalog:
         async with await psycopg.AsyncConnection.connect(database.dsn("limena_app"), autocommit=True) as connection:
-            return await read_catalog(connection, (names or procedures_of(ENDPOINTS)) | {*ENTRIES, "record_denial"})
+            return await read_catalog(connection, (names or procedures_of(ENDPOINTS)) | {*ENTRIES, *NAMES})
 
     return asyncio.run(read())
 
@@ -123,7 +124,7 @@ def test_with_a_refused_credential_nothing_was_called(fresh_database: Callable[[
             )
             head, quote, _ = definition.partition("AS $function$")
             assert quote
-            result = "" if "RETURNS void" in head else "return '{}';"
+            result = "" if "RETURNS void" in head else "return null;"
             owner.execute(f"{head} as $$ begin perform nextval('public.trace'); {result} end $$".encode())
             untouched = one(owner, TRACE)
             for entry in ENTRIES:

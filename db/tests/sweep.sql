@@ -97,7 +97,7 @@ begin
     );
 
     insert into limena.ai_settings (tenant_id, calls_per_hour, tokens_per_month, max_tokens_per_month)
-    values (v_tenant_id, 400, v_number * 7, v_number * 11);
+    values (v_tenant_id, 400, v_number * 9, v_number * 11);
     -- As the people of the tenant, so that the log has what a client says of itself.
     set local role limena_app;
     perform limena.enter_session(
@@ -108,6 +108,9 @@ begin
     v_reserved := limena.reserve_ai_call(v_marker || '-model', v_number, v_marker || '-retry') ->> 'id';
     perform limena.settle_ai_call(v_reserved, v_number, v_number + 1, v_number + 2);
     v_reserved := limena.reserve_ai_call(v_marker || '-model', v_number + 3, v_marker || '-live') ->> 'id';
+    -- A colleague's, for the same call.
+    perform limena.enter_session(tests.session_hash(p_tenant, 'admin'), v_tenant_id);
+    perform limena.reserve_ai_call(v_marker || '-model', v_number + 3, v_marker || '-colleague');
     perform limena.enter_api_key(tests.key_hash(p_tenant), v_marker || '-call', '203.0.113.1', v_marker || ' program');
     perform limena.update_tenant(v_marker || ' Inc');
     reset role;

@@ -2,9 +2,10 @@
 
 Which functions there are, with which parameters, pg_proc says; which errors they raise and what permission they need,
 their comments. Each call is a transaction on a real log-in of the role, and is rolled back. Before that,
-tests.changes() (db/tests/sweep.sql) tells which rows it changed, and what it told is searched for every value that
-is not the caller's. Arguments with which a function does what it is for are written down in support/sweep_cases.py, so
-that one hostile argument among them gets past the checks of the others.
+tests.changes() (db/tests/sweep.sql) tells which rows it changed, and what it told is searched for every value that is
+not the caller's: another tenant's, or a colleague's that the caller may not read. Arguments with which a function does
+what it is for are written down in support/sweep_cases.py, so that one hostile argument among them gets past the checks
+of the others.
 """
 
 import json
@@ -25,12 +26,14 @@ from support.sweep_cases import (
     ANSWERS,
     CALLED_WITH,
     CHANGES,
+    COLLEAGUES,
     FAILS,
     GENERIC,
     HOSTILE,
     KNOWS,
     LAST_LINES,
     NOTHING,
+    OVERDUE,
     PROOFS,
     PROVE_TOGETHER,
     PUBLIC,
@@ -41,6 +44,7 @@ from support.sweep_cases import (
 EXCEPTIONS: Mapping[str, Mapping[str, str | tuple[str, ...]]] = {
     "ANSWERS": ANSWERS,
     "CHANGES": CHANGES,
+    "COLLEAGUES": COLLEAGUES,
     "KNOWS": KNOWS,
     "TELLS": TELLS,
 }
@@ -102,6 +106,8 @@ class Actor:
     name: str
     login: str
     enters: str = ""
+    person: str | None = None
+    """As SQL, who of a that is: a person, or a key. What is the others' is not theirs."""
     role: str | None = None
     """Whose permissions they have: '' for none; None where it is not permissions that count."""
     may_change: tuple[str, ...] = ()
@@ -116,7 +122,8 @@ class Actor:
 
 def _in_a(role: str, *, may_change: tuple[str, ...] = ("a",), is_thorough: bool = False) -> Actor:
     enters = f"from limena.enter_session(tests.session_hash('a', '{role}'), tests.tenant_id('a'))"
-    return Actor(f"a's {role}", "limena_app", enters, role, may_change, is_thorough=is_thorough)
+    person = f"tests.user_id('a', '{role}')"
+    return Actor(f"a's {role}", "limena_app", enters, person, role, may_change, is_thorough=is_thorough)
 
 
 ACTORS = (
@@ -134,8 +141,23 @@ ACTORS = (
     _in_a("member"),
     _in_a("viewer", may_change=()),
     # With every scope that there is, which is what an admin may.
-    Actor("a's key", "limena_app", "from limena.enter_api_key(tests.key_hash('a'))", "admin", ("a",)),
-    Actor("authentication", "limena_auth", may_change=("a", "nobody"), eyes="trusted", is_thorough=True),
+    Actor(
+        "a's key",
+        "limena_app",
+        "from limena.enter_api_key(tests.key_hash('a'))",
+        "tests.api_key_id('a')",
+        "admin",
+        ("a",),
+    ),
+    # Before a tenant is known it is a person who is proved: a's owner.
+    Actor(
+        "authentication",
+        "limena_auth",
+        person="tests.user_id('a', 'owner')",
+        may_change=("a", "nobody"),
+        eyes="trusted",
+        is_thorough=True,
+    ),
     Actor("an operator who declared nothing", "limena_readonly", eyes="nobody"),
     Actor(
         "an operator who declared a",
@@ -189,6 +211,7 @@ class Sweep:
         self.database = database
         self.needed: set[tuple[str, str]] = set()
         self._connections: dict[str, psycopg.Connection[TupleRow]] = {}
+        self._hidden: dict[str, list[str]] = {}
         run_script(database, FIXTURE, {"search_path": "tests"})
         with database.connect() as superuser:
             superuser.execute("select tests.make_tenants(), tests.make_person_of_both(), tests.make_administrator()")
@@ -294,6 +317,78 @@ class Sweep:
         )
         return next((self.owners[key] for key in keys if key in self.owners), "nobody")
 
+    # Whose within a.
+
+    @cached_property
+    def people(self) -> dict[str, str]:
+        """Who the actors are."""
+        with self.database.connect() as superuser:
+            return {
+                actor.name: superuser.execute(f"select ({actor.person})::text".encode()).fetchall()[0][0]
+                for actor in ACTORS
+                if actor.person is not None
+            }
+
+    @cached_property
+    def belonging(self) -> dict[str, list[str]]:
+        """By table, the columns that say whose a row is: what refers to a person, a key or a session, and the actor."""
+        with self.database.connect() as superuser:
+            return dict(superuser.execute(BELONGING).fetchall())
+
+    @cached_property
+    def persons_of(self) -> dict[str, set[str]]:
+        """By the id of a person, a key or a session of a, who that is: a key is its own and that of who made it."""
+        found: dict[str, set[str]] = {}
+        for table, row in self.rows:
+            if table == "limena.users" and self.owner(table, row) == "a":
+                found[row["id"]] = {row["id"]}
+            elif table == "limena.sessions" and self.owner(table, row) == "a":
+                found[row["id"]] = {row["user_id"]}
+            elif table == "limena.api_keys" and self.owner(table, row) == "a":
+                found[row["id"]] = {row["id"], row["created_by"]}
+        return found
+
+    def is_colleagues(self, actor: Actor, table: str, row: Mapping[str, Any]) -> bool:
+        """Whether a row belongs to people or keys of a, of whom the actor is none."""
+        if actor.person is None:
+            return False
+        own = ["id"] if table in ("limena.users", "limena.api_keys") else []
+        persons = set[str]().union(
+            *(self.persons_of.get(row[column], ()) for column in [*own, *self.belonging.get(table, ())])
+        )
+        return bool(persons) and self.people[actor.name] not in persons
+
+    def hidden(self, actor: Actor) -> list[str]:
+        """What is a colleague's, and nowhere in what the actor may read with SQL of their own."""
+        if actor.person is None:
+            return []
+        if actor.name not in self._hidden:
+            connection = self._connection(actor.login)
+            readable: set[str] = set()
+            try:
+                connection.execute(f"select true {actor.enters}".encode())
+                for table, columns in (self.granted if actor.enters else {}).items():
+                    for (item,) in connection.execute(
+                        f"select jsonb_build_array({', '.join(columns)}) from {table}".encode()
+                    ).fetchall():
+                        readable.update(_values(item))
+            finally:
+                connection.rollback()
+            hidden: set[str] = set()
+            for table, row in self.rows:
+                if self.is_colleagues(actor, table, row):
+                    hidden.update(one for one in _values(row) if len(one) > 6 and not DATE.fullmatch(one))
+                else:
+                    readable.update(_values(row))
+            self._hidden[actor.name] = sorted(hidden - readable)
+        return self._hidden[actor.name]
+
+    @cached_property
+    def granted(self) -> dict[str, list[str]]:
+        """By table and view, the columns that limena_app may read."""
+        with self.database.connect() as superuser:
+            return dict(superuser.execute(GRANTED).fetchall())
+
     @cached_property
     def columns_of_b(self) -> dict[tuple[str, str], list[str]]:
         """b's values, by table and column."""
@@ -373,6 +468,7 @@ class Sweep:
         for name, values in self.others(function).items():
             yield from ({name: value} for value in values)
         yield from self.rows_of_b(function)
+        yield from self.of_colleagues(actor, function)
         if not actor.is_thorough:
             return
         for one in function.parameters:
@@ -411,6 +507,19 @@ class Sweep:
                 if len(found) > 1 and not found.keys() & PROVE_TOGETHER:
                     yield found
 
+    def of_colleagues(self, actor: Actor, function: Function) -> Iterator[Arguments]:
+        """Where a's key works, each of a colleague's."""
+        if actor.person is None:
+            return
+        for one, places in self.places(function).items():
+            values = {
+                _literal(one, row[column])
+                for table, row in self.rows
+                for place, column in places
+                if place == table and row[column] is not None and self.is_colleagues(actor, table, row)
+            }
+            yield from ({one.name: value} for value in sorted(values - {self.arguments[function.name][one.name]}))
+
     def anything_of_b(self, kind: str) -> list[str]:
         """Where an id fits, one out of each column; where a text does, a few of all kinds, and a cursor."""
         one = Parameter("", kind, None)
@@ -441,11 +550,7 @@ class Sweep:
         outcome = self.call(actor, function, {})
         if actor.is_thorough and outcome.sqlstate != FAILS.get(function.name):
             yield Finding("fails", outcome, f"{outcome.sqlstate}: {outcome.told}")
-        held = {
-            row["permission"]
-            for table, row in self.rows
-            if table == "limena.role_permissions" and row["role"] == actor.role
-        }
+        held = self.permissions(actor)
         if actor.role is not None and not function.needs <= held and outcome.sqlstate != "42501":
             yield Finding("allows", outcome, f"without {', '.join(function.needs - held)}")
         for one in function.parameters:
@@ -465,13 +570,10 @@ class Sweep:
             owner = self.owner(table, row)
             if owner not in actor.may_change and not self._is_meant("CHANGES", function, owner):
                 yield Finding("changes", outcome, f"a row of {owner} in {table}: {json.dumps(row)[:300]}")
-            # Before a tenant is known it is a person who is proved, and nobody of theirs.
-            person = row["id"] if table == "limena.users" else row.get("user_id")
-            proved = self.arguments["log_in"]["p_user_id"]
-            if actor.login == "limena_auth" and owner == "a" and person in self.owners and person != proved:
+            if self.is_colleagues(actor, table, row) and not self._is_meant_by(actor, function, table, row):
                 yield Finding("changes", outcome, f"a colleague's row in {table}: {json.dumps(row)[:300]}")
         given = "\n".join(value for value in outcome.arguments.values() if value is not None)
-        for value in self.foreign[actor.eyes]:
+        for value in (*self.foreign[actor.eyes], *self.hidden(actor)):
             # Not as a part of another number, of a hash or of an id.
             digit = "[0-9a-f]" if value.isdigit() else "[0-9]"
             is_told = (
@@ -484,15 +586,19 @@ class Sweep:
             yield Finding("answers", outcome, told[:300])
 
     def _of_ids(self, actor: Actor, function: Function) -> Iterator[Finding]:
-        """Another tenant's id is as good as one that nothing has."""
+        """Another tenant's id is as good as one that nothing has, and so is what a colleague has to themselves."""
         others = self.others(function)
+        hidden = self.hidden(actor) if actor.role else ()
+        colleagues = [pair for changed in self.of_colleagues(actor, function) for pair in changed.items()]
         for one in function.parameters:
-            other = next((value for value in others[one.name] if value not in self.places_of_a), None)
-            if one.type == "uuid" and other is not None:
-                there = self.call(actor, function, {one.name: other})
-                nowhere = self.call(actor, function, {one.name: UNKNOWN})
-                if there.seen(other) != nowhere.seen(UNKNOWN) and not self._is_meant("KNOWS", function):
-                    yield Finding("knows", there, f"{there.seen(other)}, and of no id {nowhere.seen(UNKNOWN)}")
+            of_b = (value for value in others[one.name] if one.type == "uuid" and value not in self.places_of_a)
+            of_a = (value for name, value in colleagues if name == one.name and value in hidden)
+            for other in (next(of_b, None), next(of_a, None)):
+                if other is not None:
+                    there = self.call(actor, function, {one.name: other})
+                    nowhere = self.call(actor, function, {one.name: UNKNOWN})
+                    if there.seen(other) != nowhere.seen(UNKNOWN) and not self._is_meant("KNOWS", function):
+                        yield Finding("knows", there, f"{there.seen(other)}, and of no id {nowhere.seen(UNKNOWN)}")
 
     def _is_meant(self, exceptions: str, function: Function, owner: str = "") -> bool:
         """Whether a list of sweep_cases names the function (and the owner); remembers that the line was needed."""
@@ -500,6 +606,24 @@ class Sweep:
         if listed is not None:
             self.needed.add((exceptions, function.name))
         return listed is not None and (not owner or owner in listed)
+
+    def _is_meant_by(self, actor: Actor, function: Function, table: str, row: Mapping[str, Any]) -> bool:
+        """Whether the actor may change this row of a colleague's with the function."""
+        if row.get("model") == OVERDUE:
+            return True  # whoever comes next closes it
+        listed = f"{function.name} {table}"
+        permission = COLLEAGUES.get(listed)
+        if permission is None or (permission and permission not in self.permissions(actor)):
+            return False
+        self.needed.add(("COLLEAGUES", listed))
+        return True
+
+    def permissions(self, actor: Actor) -> set[str]:
+        return {
+            row["permission"]
+            for table, row in self.rows
+            if table == "limena.role_permissions" and row["role"] == actor.role
+        }
 
 
 def _values(item: object) -> Iterator[str]:
@@ -526,6 +650,38 @@ DECLARATION = b"""
     select limena.open_access_as(
         tests.session_hash('platform', 'owner'), 'marker' || %s || ' reason', tests.tenant_id(%s), 600
     )
+"""
+BELONGING = b"""
+    select c.relation::text, array_agg(distinct c.attname::text)
+    from (
+        select r.conrelid::regclass as relation, a.attname
+        from pg_constraint as r
+        inner join unnest(r.conkey) as k (place) on true
+        inner join pg_attribute as a on r.conrelid = a.attrelid and k.place = a.attnum
+        where r.contype = 'f'
+            and r.confrelid in ('limena.users'::regclass, 'limena.api_keys'::regclass, 'limena.sessions'::regclass)
+            and r.conrelid <> r.confrelid
+            and a.attname <> 'tenant_id'
+        union all
+        select a.attrelid::regclass, a.attname
+        from pg_attribute as a
+        inner join pg_class as c on a.attrelid = c.oid
+        where a.attname = 'actor_id'
+            and c.relnamespace in ('limena'::regnamespace, 'limena_private'::regnamespace)
+            and c.relkind in ('r', 'p')
+            and not c.relispartition
+    ) as c
+    group by c.relation
+"""
+GRANTED = b"""
+    select c.oid::regclass::text, array_agg(quote_ident(a.attname))
+    from pg_class as c
+    inner join pg_attribute as a on c.oid = a.attrelid and a.attnum > 0 and not a.attisdropped
+    where c.relnamespace = 'limena'::regnamespace
+        and c.relkind in ('r', 'p', 'v')
+        and not c.relispartition
+        and has_column_privilege('limena_app', c.oid, a.attnum, 'select')
+    group by c.oid
 """
 FUNCTIONS = b"""
     select f.proname, f.parameters, f.is_variadic, f.granted_to, f.comment

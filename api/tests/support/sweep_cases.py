@@ -102,6 +102,12 @@ CALLED_WITH = {
     "release_ai_call.p_id": "tests.id('reservation', 'a')",
     "request_password_reset.p_email": "'owner@a.example'",
     "reseal_credentials.p_ids": "array[tests.integration_id('a', 'oidc')]",
+    # Those of a call that a's member has reserved.
+    "reserve_ai_call.p_estimated_tokens": (
+        "(select estimated_tokens from limena.ai_reservations where id = tests.id('reservation', 'a'))"
+    ),
+    "reserve_ai_call.p_idempotency_key": "'markera-live'",
+    "reserve_ai_call.p_model": "'markera-model'",
     "reset_password.p_token_hash": "tests.digest('a reset')",
     "retire_api_key.p_id": "tests.api_key_id('a')",
     "revoke_api_key.p_id": "tests.api_key_id('a')",
@@ -204,6 +210,40 @@ CHANGES: dict[str, tuple[str, ...]] = {
     "recount_ai_quota": ("b",),
     "settle_mail": ("b",),
 }
+
+# Whose rows within a somebody changes who is none of those: with which function, in which table, with what permission.
+COLLEAGUES = {
+    "change_member_role limena.memberships": "members:write",
+    "connect_integration limena.integrations": "integrations:write",
+    # A hash proves the key, whatever the context.
+    "count_api_key_call limena.api_key_rates": "",
+    # What a key makes is also in the name of who made the key.
+    "create_api_key limena.api_keys": "api_keys:write",
+    "create_invitation limena.invitations": "invitations:write",
+    "disconnect_integration limena.integrations": "integrations:write",
+    "record_revocation limena.integrations": "integrations:write",
+    "release_ai_call limena.ai_reservations": "ai:write",
+    "release_ai_call limena.ai_usage_days": "ai:write",
+    "release_ai_call limena.ai_usage_logs": "ai:write",
+    # Who is no member any more has no keys and no sessions there.
+    "remove_member limena.api_keys": "members:write",
+    "remove_member limena.memberships": "members:write",
+    "remove_member limena.sessions": "members:write",
+    # For whoever names an address; what comes of it goes to that address.
+    "request_password_reset limena.password_resets": "",
+    "retire_api_key limena.api_keys": "api_keys:write",
+    "revoke_all_api_keys limena.api_keys": "api_keys:write",
+    "revoke_api_key limena.api_keys": "api_keys:write",
+    "rotate_api_key limena.api_keys": "api_keys:write",
+    "settle_ai_call limena.ai_reservations": "ai:write",
+    "settle_ai_call limena.ai_usage_days": "ai:write",
+    "settle_ai_call limena.ai_usage_logs": "ai:write",
+    "transfer_ownership limena.memberships": "tenant:own",
+    "withdraw_invitation limena.invitations": "invitations:write",
+}
+
+# The model of the reservation that is overdue, which is anybody's to close.
+OVERDUE = "markera-overdue"
 
 # What trusted roles are told of every tenant.
 TELLS = {

@@ -1,4 +1,5 @@
--- The second step of an export, in the transaction that copies: the filters of limena.ai_usage_export.
+-- The second step of an export, in the transaction that copies: the filters of limena.ai_usage_export. As for the
+-- log's, the API runs it first of all too.
 create or replace function limena.begin_ai_usage_export(p_from timestamptz default null, p_to timestamptz default null)
 returns void
 language plpgsql

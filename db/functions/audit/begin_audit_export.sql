@@ -1,4 +1,5 @@
--- The second step of an export, in the transaction that copies: the filters of limena.audit_export.
+-- The second step of an export, in the transaction that copies: the filters of limena.audit_export. The API runs it
+-- first of all too, before anything is on record, so that who may not export is refused.
 create or replace function limena.begin_audit_export(
     p_action text default null,
     p_actor_id uuid default null,

@@ -1,5 +1,5 @@
 -- The first step of an export, in a transaction of its own that is over before a row leaves: whoever breaks the answer
--- off has exported all the same, and the log says so. Answers whose log it is: a tenant has one export at a time.
+-- off has exported all the same, and the log says so. Answers whose log it is.
 --
 -- SECURITY DEFINER because no role of the API may insert into audit_logs.
 create or replace function limena.export_audit_logs(
