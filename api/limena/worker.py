@@ -229,7 +229,7 @@ class Worker:
             removed += count
         if removed:
             log.info("maintenance: removed %d segments of the audit log that were past their time", removed)
-        while not stop.is_set() and (
+        if not stop.is_set() and (
             month := (await self._tidying.call(_DROP_AI_USAGE, months=self._ai_usage_months))[0]["month"]
         ):
             log.info("maintenance: removed the AI calls of %s, which were past their time", month)

@@ -143,7 +143,7 @@ FORMULAS = (
     "+1",
     "-1",
     "@SUM(A1)",
-    "\t=1",
+    "\t1",
     "  =1",
     '"=1',
     "'=1",
@@ -154,11 +154,13 @@ FORMULAS = (
     "\uff0b1",
     "\uff0d1",
     "\uff20x",
+    "\u2a751",
     " \u201c=1",
 )
 
 
-# Spreadsheets that take the comma for a decimal sign begin another cell at a semicolon, another row at a line end.
+# Spreadsheets that take the comma for a decimal sign begin another cell at a semicolon, another row at a line end;
+# what is pasted is split at tabs.
 SPLIT = {
     "x;=1": "x;'=1",
     "x; \uff1d1; +1;-": "x;' \uff1d1;' +1;'-",
@@ -166,6 +168,8 @@ SPLIT = {
     "x\n=1": "x\n'=1",
     "x\r\n\n=1": "x\r\n\n'=1",
     "\r=1": "'\r'=1",
+    "\t=1": "'\t'=1",
+    "x\t\t =1": "x\t\t' =1",
     "=1;=1": "'=1;'=1",
 }
 

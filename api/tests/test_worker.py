@@ -586,6 +586,25 @@ def test_no_token_and_no_address_is_anywhere_but_in_the_mail(
 # ---------------------------------------------------------------------------------------------------------------------
 
 
+def make_month_of_ai(database: Database, month: int) -> None:
+    """One of 2020, with a call."""
+    name = f"limena.ai_usage_logs_2020_0{month}"
+    first, end = f"2020-0{month}-01 00:00Z", f"2020-0{month + 1}-01 00:00Z"
+    change(database, f"create table {name} (like limena.ai_usage_logs including all)")
+    change(
+        database,
+        f"alter table limena.ai_usage_logs attach partition {name} for values from ('{first}') to ('{end}')",
+    )
+    change(database, f"alter table {name} owner to limena_owner")
+    change(
+        database,
+        "insert into limena.ai_usage_logs"
+        " (tenant_id, occurred_at, id, actor_type, actor_id, model, outcome, recorded_at)"
+        " values (gen_random_uuid(), %s, gen_random_uuid(), 'user', gen_random_uuid(), 'm', 'expired', now())",
+        first,
+    )
+
+
 def test_partitions_are_made_and_what_is_over_is_pruned_whoever_does_it(
     fresh_database: Callable[[], Database], tmp_path: Path
 ) -> None:
@@ -612,25 +631,36 @@ def test_partitions_are_made_and_what_is_over_is_pruned_whoever_does_it(
         " select id, sha256(n::text::bytea), now() - interval '31 days'"
         " from limena.users, generate_series(1, 1500) as n",
     )
-    change(database, "create table limena.ai_usage_logs_2020_01 (like limena.ai_usage_logs including all)")
-    change(
-        database,
-        "alter table limena.ai_usage_logs attach partition limena.ai_usage_logs_2020_01"
-        " for values from ('2020-01-01 00:00Z') to ('2020-02-01 00:00Z')",
-    )
-    change(database, "alter table limena.ai_usage_logs_2020_01 owner to limena_owner")
+    for month in range(1, 6):
+        make_month_of_ai(database, month)
     with database.connect() as reader, reader.transaction():
         reader.execute("lock table limena.ai_usage_logs in access share mode")
-        dropped = query(database, "select limena.drop_ai_usage()", user="limena_maintenance")
+        dropped = query(database, "select limena.drop_ai_usage(3)", user="limena_maintenance")
         assert dropped == [(None,)], "whoever reads is not waited for"
-    workers = [make_worker(database, FileTransport(tmp_path), maintenance_seconds=0.2) for _ in range(3)]
+    options = {"maintenance_seconds": 0.2, "ai_usage_months": 3}
+    workers = [make_worker(database, FileTransport(tmp_path), **options) for _ in range(3)]
     with working(*workers):
         eventually(lambda: query(database, "select count(*) from limena.password_resets") == [(0,)])
         eventually(lambda: query(database, "select count(*) from limena.log_in_failures") == [(1,)])
         eventually(lambda: query(database, "select to_regclass(%s) is not null", last) == [(True,)])
         eventually(lambda: query(database, "select to_regclass('limena.ai_usage_logs_2020_01') is null") == [(True,)])
     told = "select details from limena.audit_logs where action = 'ai_usage.removed'"
-    assert query(database, told) == [({"month": "2020-01", "kept_months": 24},)]
+    assert query(database, told) == [({"month": "2020-01", "kept_months": 3},)]
+
+    # Two are over. A round takes one, and erases a tenant after that.
+    for month in (6, 7):
+        make_month_of_ai(database, month)
+    change(database, "select tests.make_tenants()")
+    change(
+        database,
+        "update limena.tenants set state = 'deleting', deletion_due_at = now() - interval '1 day'"
+        " where id = tests.tenant_id('a')",
+    )
+    with working(make_worker(database, FileTransport(tmp_path), ai_usage_months=3)):
+        erased = "select count(*) from limena.audit_logs where action = 'tenant.erased'"
+        eventually(lambda: query(database, erased) == [(1,)])
+    months = query(database, f"{told} order by seq")
+    assert [details["month"] for (details,) in months] == ["2020-01", "2020-02"]
 
 
 def test_the_log_is_sealed_and_what_is_past_its_time_is_removed(

@@ -47,11 +47,28 @@ begin
         tenant_id, day, actor_type, actor_id, model, outcome, calls, prompt_tokens, completion_tokens, latency_ms
     )
     select
-        p_tenant_id, v_day, l.actor_type, l.actor_id, l.model, l.outcome, count(*), sum(l.prompt_tokens),
-        sum(l.completion_tokens), sum(coalesce(l.latency_ms, 0))
-    from limena.ai_usage_logs as l
-    where l.tenant_id = p_tenant_id and l.occurred_at >= v_day::timestamp at time zone 'UTC'
-    group by l.actor_type, l.actor_id, l.model, l.outcome;
+        p_tenant_id, v_day, g.actor_type, g.actor_id, g.summed_model, g.outcome, sum(g.calls), sum(g.prompt_tokens),
+        sum(g.completion_tokens), sum(g.latency_ms)
+    from (
+        select
+            l.actor_type,
+            l.actor_id,
+            -- As summed_model() has it: the thousand that came first have a sum of their own.
+            case
+                when row_number() over (order by min(l.occurred_at), l.actor_type, l.actor_id, l.model, l.outcome) <= 1000
+                    then l.model
+                else '(other)'
+            end as summed_model,
+            l.outcome,
+            count(*) as calls,
+            sum(l.prompt_tokens) as prompt_tokens,
+            sum(l.completion_tokens) as completion_tokens,
+            sum(coalesce(l.latency_ms, 0)) as latency_ms
+        from limena.ai_usage_logs as l
+        where l.tenant_id = p_tenant_id and l.occurred_at >= v_day::timestamp at time zone 'UTC'
+        group by l.actor_type, l.actor_id, l.model, l.outcome
+    ) as g
+    group by g.actor_type, g.actor_id, g.summed_model, g.outcome;
     delete from limena.ai_quota_months as m
     where m.tenant_id = p_tenant_id and m.month >= (v_month at time zone 'UTC')::date;
 

@@ -1,8 +1,8 @@
--- limena_private.summed_model(): a day of a tenant has a thousand sums at most and those of (other), whatever callers
--- name their models, and each call is in one of them. Fails without it, or where a call is taken out of another sum
--- than it was put into.
+-- limena_private.summed_model(): a day of a tenant has a thousand sums at most and one of (other) for each caller and
+-- outcome, whatever callers name their models, and each call is in one of them. Fails without it, where a call is taken
+-- out of another sum than it was put into, or where counting anew (recount_ai_quota()) knows no bound.
 begin;
-select plan(20);
+select plan(25);
 
 -- A clock that a test sets: a day of next month.
 create function tests.at(p_after interval)
@@ -179,8 +179,35 @@ select is(
         where d.tenant_id = tests.tenant_id('b')
     ), 'm3', 'another tenant has its own thousand'
 );
+
+-- Counting anew: the thousand that came first, and those of (other).
+select set_config('tests.tenant', tests.tenant_id('a')::text, true);
+set local role limena_maintenance;
+select limena.recount_ai_quota(current_setting('tests.tenant')::uuid, 'the clock');
+reset role;
+select is(
+    (
+        select count(*) from limena.ai_usage_days as d
+        where d.tenant_id = tests.tenant_id('a') and d.model <> '(other)'
+    ), 1000::bigint, 'counted anew, a day has a thousand sums'
+);
+select is(
+    tests.sums(), '(other) expired 1, (other) released 1, (other) succeeded 5, m1 failed 1, m1 succeeded 3',
+    'and the others together'
+);
+select is(tests.found(), 0::bigint, 'sums and detail agree');
+set local role limena_app;
+select tests.enter_as('a', 'owner');
+select tests.settle('m5');
+select tests.call('m7');
+reset role;
+select is(
+    tests.sums(), '(other) released 1, (other) succeeded 7, m1 failed 1, m1 succeeded 3', 'it goes on like that'
+);
+select is(tests.found(), 0::bigint, 'sums and detail agree');
+
 update limena.ai_usage_days set calls = calls + 1
-where model = '(other)' and outcome = 'failed';
+where model = '(other)' and outcome = 'released';
 select is(tests.found(), 1::bigint, 'a sum of the others that is wrong is found');
 
 select * from finish();

@@ -306,11 +306,28 @@ values
 ),
 (
     'drop_ai_usage', 'limena_maintenance', 'ai_usage.removed',
-    'select limena.drop_ai_usage()',
-    $$create table limena.ai_usage_logs_2020_01 (like limena.ai_usage_logs including all);
-        alter table limena.ai_usage_logs_2020_01 owner to limena_owner;
-        alter table limena.ai_usage_logs attach partition limena.ai_usage_logs_2020_01 for
-        values from ('2020-01-01') to ('2020-02-01')$$
+    'select limena.drop_ai_usage(3)',
+    $$do $do$
+    declare
+        v_name name;
+    begin
+        for i in 1..5 loop
+            v_name := 'ai_usage_logs_2020_0' || i;
+            execute format('create table limena.%I (like limena.ai_usage_logs including all)', v_name);
+            execute format('alter table limena.%I owner to limena_owner', v_name);
+            execute format(
+                'alter table limena.ai_usage_logs attach partition limena.%I for values from (%L) to (%L)',
+                v_name, make_date(2020, i, 1), make_date(2020, i + 1, 1)
+            );
+            insert into limena.ai_usage_logs (
+                tenant_id, occurred_at, id, actor_type, actor_id, model, outcome, recorded_at
+            )
+            values (
+                tests.tenant_id('a'), make_date(2020, i, 1), gen_random_uuid(), 'user', gen_random_uuid(), 'm',
+                'expired', now()
+            );
+        end loop;
+    end $do$;$$
 ),
 (
     'ensure_partitions', 'limena_maintenance', 'maintenance.partitions_made',
