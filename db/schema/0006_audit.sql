@@ -31,7 +31,7 @@ alter table limena.audit_logs alter column request_id set statistics 0;
 alter table limena.audit_logs alter column ip set statistics 0;
 alter table limena.audit_logs alter column user_agent set statistics 0;
 comment on table limena.audit_logs is 'What happened, by whom, to what. Written by triggers and procedures alone; append-only for every role of the API.';
-comment on column limena.audit_logs.action is 'One of limena.audit_actions. No CHECK says so: each costs a tenth of what a row of the log does.';
+comment on column limena.audit_logs.action is 'One of limena.audit_actions: self_check() and a test see to it. No CHECK does, which every row would pay for.';
 comment on column limena.audit_logs.occurred_at is 'By the clock, when the row was written.';
 comment on column limena.audit_logs.seq is 'Drawn after the transaction had its id; orders rows of one moment. Has gaps.';
 comment on column limena.audit_logs.actor_label is 'An address, a key''s name or a database login, as it was then: survives what it names.';
